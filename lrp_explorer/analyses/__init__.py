@@ -1,0 +1,1 @@
+"""FLOOR 3: questions put to relevance."""

@@ -1,0 +1,147 @@
+"""What is asked of the input, the target and the model before anything is computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lrp_explorer.errors import InputError, ModelError, unknown_name
+from lrp_explorer.graph import Graph, trace
+from lrp_explorer.graph.trace import evaluation_view
+
+SEEDS = ("logit", "one", "contrast", "probability")
+
+
+def check_model(model: object) -> nn.Module:
+    """Return the model, or raise `ModelError` if it is none."""
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"the model is a {type(model).__name__}, but a torch.nn.Module is expected")
+    return model
+
+
+def check_input(model: nn.Module, x: object) -> Tensor:
+    """Return `x` if the model can take it: a finite floating-point batch of the model's own dtype.
+
+    Raises
+    ------
+    InputError
+        Names the value at fault and what to do.
+    """
+    if not isinstance(x, Tensor):
+        raise InputError(f"x is a {type(x).__name__}, but a torch.Tensor (batch, ...) is expected")
+    if x.dim() < 2:
+        raise InputError(
+            f"x has shape {tuple(x.shape)}, but (batch, ...) is expected; add a batch axis by x.unsqueeze(0)"
+        )
+    if x.shape[0] == 0 or x.numel() == 0:
+        raise InputError(f"x has shape {tuple(x.shape)}: the batch is empty, at least one example is expected")
+    if not x.dtype.is_floating_point:
+        raise InputError(f"x has dtype {x.dtype}, but floating point is expected; convert it, e.g. by x.float() / 255")
+    expected = next((p.dtype for p in model.parameters() if p.dtype.is_floating_point), x.dtype)
+    if x.dtype != expected:
+        raise InputError(
+            f"x has dtype {x.dtype}, but the model's weights have {expected}; "
+            f"use x.to({expected}) or model.to({x.dtype})"
+        )
+    finite = torch.isfinite(x)
+    if not bool(finite.all()):
+        where = tuple((~finite).nonzero()[0].tolist())
+        raise InputError(
+            f"x is not finite: {int((~finite).sum())} of {x.numel()} values are NaN or infinite, "
+            f"the first at index {where}"
+        )
+    return x.detach()
+
+
+def check_logits(logits: object) -> Tensor:
+    """Return the model's output if it is ``(batch, classes)``."""
+    if not isinstance(logits, Tensor) or logits.dim() != 2:
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ModelError(
+            f"the model's output is {shape}, but (batch, classes) is expected; wrap the model so that it returns "
+            "one score for each class, e.g. by a mean over the other axes"
+        )
+    return logits
+
+
+def check_target(target: Any, logits: Tensor) -> Tensor:
+    """Return the class to explain for every example ``(batch,)``; None stands for the predicted one."""
+    batch, classes = logits.shape
+    if target is None:
+        return logits.argmax(1)
+    try:
+        indices = torch.as_tensor(target, device=logits.device)
+    except (TypeError, ValueError, RuntimeError):
+        indices = None
+    if indices is None or isinstance(target, (bool, float)):
+        raise InputError(f"target is {target!r}, but None, a class index or one index per example is expected")
+    if indices.dtype.is_floating_point or indices.dtype == torch.bool:
+        raise InputError(f"target has dtype {indices.dtype}, but integer class indices are expected")
+    if indices.dim() == 0:
+        indices = indices.expand(batch)
+    if indices.shape != (batch,):
+        raise InputError(f"target has shape {tuple(indices.shape)}, but one class or ({batch},) classes are expected")
+    wrong = (indices < 0) | (indices >= classes)
+    if bool(wrong.any()):
+        raise InputError(f"target {int(indices[wrong][0])} is out of range: the model has classes 0 to {classes - 1}")
+    return indices.long()
+
+
+def start_relevance(seed: str | Tensor, logits: Tensor, target: Tensor) -> Tensor:
+    """Relevance put in at the output ``(batch, classes)``.
+
+    ``"logit"``: the target's logit; ``"one"``: 1; ``"probability"``: its softmax probability; ``"contrast"``: its
+    logit, and minus the best other logit at that other class; a tensor is taken as it is.
+    """
+    if isinstance(seed, Tensor):
+        if seed.shape != logits.shape:
+            raise InputError(
+                f"seed has shape {tuple(seed.shape)}, but {tuple(logits.shape)} (batch, classes) is expected"
+            )
+        if not bool(torch.isfinite(seed).all()):
+            bad = seed[~torch.isfinite(seed)][0].item()
+            raise InputError(f"seed holds {bad}, but finite numbers are expected")
+        return seed.detach().to(logits, copy=True)
+    if seed not in SEEDS:
+        raise unknown_name("seed", seed, SEEDS, "A (batch, classes) tensor is accepted too.")
+    column = target[:, None]
+    start = torch.zeros_like(logits)
+    own = logits.gather(1, column)
+    if seed == "one":
+        return start.scatter_(1, column, 1.0)
+    if seed == "probability":
+        return start.scatter_(1, column, logits.softmax(1).gather(1, column))
+    start.scatter_(1, column, own)
+    if seed == "contrast":
+        if logits.shape[1] < 2:
+            raise InputError("seed 'contrast' needs at least two classes, but the model has one; use 'logit'")
+        best = logits.scatter(1, column, -torch.inf).argmax(1, keepdim=True)
+        start.scatter_(1, best, -logits.gather(1, best))
+    return start
+
+
+def traced(model: nn.Module, x: Tensor) -> Graph:
+    """Trace, and if that fails because the model cannot take `x`, say that instead."""
+    try:
+        parameter = next(model.parameters(), x)
+        return trace(model, torch.empty(x.shape, dtype=x.dtype, device=parameter.device))
+    except ModelError as refusal:
+        _explain_refusal(model, x, refusal)
+        raise
+
+
+def _explain_refusal(model: nn.Module, x: Tensor, refusal: ModelError) -> None:
+    parameter = next(model.parameters(), x)
+    try:
+        with torch.no_grad():
+            evaluation_view(model)(x.to(parameter.device))
+    except Exception as error:
+        first = next(((n, m) for n, m in model.named_modules() if next(m.parameters(False), None) is not None), None)
+        layer = f" Its first layer with weights is {first[0]!r}: {first[1]}." if first else ""
+        layer = f" The first axis of x is the batch.{layer}"
+        raise InputError(
+            f"{type(model).__name__} does not take x of shape {tuple(x.shape)}: "
+            f"{str(error).strip().splitlines()[0]}.{layer}"
+        ) from error

@@ -1,0 +1,54 @@
+"""Where relevance went, layer by layer: recomputed with every loss booked, when somebody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from lrp_explorer.engine.linear import Account
+from lrp_explorer.engine.propagate import step
+from lrp_explorer.engine.record import Record
+from lrp_explorer.results import LedgerRow, Table
+from lrp_explorer.rules import Rule
+
+
+def ledger(record: Record, rules: Mapping[str, Rule], maps: Mapping[str, Tensor]) -> Table[LedgerRow]:
+    """Book every layer's relevance, output side first.
+
+    Parameters
+    ----------
+    record : Record
+        The recorded forward pass.
+    rules : mapping
+        Layer → rule.
+    maps : mapping
+        Layer → relevance of its output.
+    """
+    rows = []
+    with torch.no_grad():
+        for node in reversed(record.graph.nodes):
+            if node.inputs:
+                account = Account()
+                parts = step(node, rules[node.name], record, maps[node.name], _forget, account=account)
+                rows.append(
+                    LedgerRow(
+                        layer=node.name,
+                        rule=repr(rules[node.name]),
+                        relevance_in=_total(maps[node.name]),
+                        relevance_out=sum(_total(part) for part in parts),
+                        to_bias=_total(account.to_bias),
+                        to_epsilon=_total(account.to_epsilon),
+                        other=_total(account.other),
+                    )
+                )
+    return Table(rows)
+
+
+def _forget(key, compute):
+    return compute()
+
+
+def _total(value: Tensor | float) -> float:
+    return float(value.double().sum()) if isinstance(value, Tensor) else float(value)

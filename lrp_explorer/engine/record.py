@@ -1,0 +1,192 @@
+"""One forward pass, recorded: every value that propagation needs, computed once."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lrp_explorer.engine.maps import LinearMap, linear_map
+from lrp_explorer.errors import NumericsError
+from lrp_explorer.graph import INPUT, Graph, Node, Ref
+from lrp_explorer.graph.signs import nonnegative
+from lrp_explorer.rules.linear import LINEAR_KINDS
+
+Stop = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A recorded forward pass.
+
+    Attributes
+    ----------
+    graph : Graph
+        The model.
+    values : mapping
+        Name → value of every node, the weights and constants included.
+    maps : mapping
+        Name of a linear layer → its map, batch norms folded in.
+    winners : mapping
+        Name of a two-dimensional max pooling → index of each window's largest input.
+    nonnegative : frozenset of str
+        Names of the values that are known not to be negative.
+    overwritten : mapping
+        Name of a layer whose output was rectified in place → name of the ReLU that holds what is left of it.
+    """
+
+    graph: Graph
+    values: Mapping[str, Any]
+    maps: Mapping[str, LinearMap]
+    winners: Mapping[str, Tensor]
+    nonnegative: frozenset[str]
+    overwritten: Mapping[str, str]
+
+    def value(self, name: str) -> Any:
+        """Return a recorded value; one that a ReLU has overwritten is computed again."""
+        if name not in self.overwritten:
+            return self.values[name]
+        node = self.graph.by_name[name]
+        source = self.value(node.inputs[0])
+        if node.kind == "identity":
+            return source
+        if node.name in self.maps:
+            return self.maps[node.name](source)
+        args, kwargs = self.arguments(node)
+        return node.target(*args, **kwargs)
+
+    def rectified(self, node: Node) -> Tensor:
+        """Return max(0, output) of a node."""
+        if node.name in self.overwritten:
+            return self.values[self.overwritten[node.name]]
+        return self.values[node.name].clamp(min=0)
+
+    def arguments(self, node: Node) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments of a node with every reference replaced by its value."""
+        return resolve(node.args, self.values), {k: resolve(v, self.values) for k, v in node.kwargs.items()}
+
+
+def resolve(argument: Any, values: Mapping[str, Any]) -> Any:
+    """Replace every `Ref` in an argument, however nested, by the value that it names."""
+    if isinstance(argument, Ref):
+        return values[argument.name]
+    if isinstance(argument, (tuple, list)):
+        return type(argument)(resolve(item, values) for item in argument)
+    return argument
+
+
+_moved: weakref.WeakKeyDictionary[nn.Module, dict[Any, dict[str, Tensor]]] = weakref.WeakKeyDictionary()
+
+
+def weights_on(model: nn.Module, graph: Graph, device: torch.device) -> dict[str, Tensor]:
+    """Give the model's weights by value name on `device`; copies made for another device are kept while unchanged."""
+    tensors = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
+    own = {name: tensors[path].detach() for name, path in graph.weights.items()}
+    own |= {name: constant.detach() for name, constant in graph.constants.items()}
+    if all(tensor.device == device for tensor in own.values()):
+        return own
+    key = (device, tuple((name, tensor.data_ptr(), tensor._version) for name, tensor in own.items()))
+    kept = _moved.setdefault(model, {})
+    if key not in kept:
+        kept.clear()
+        kept[key] = {name: tensor.to(device) for name, tensor in own.items()}
+    return kept[key]
+
+
+def record(graph: Graph, weights: Mapping[str, Tensor], x: Tensor, stop: Stop = lambda: None) -> Record:
+    """Run the model once.
+
+    Parameters
+    ----------
+    graph, weights
+        The model and its weights, on the device of `x`.
+    x : Tensor
+        Input ``(batch, ...)``.
+    stop : callable
+        Called between layers; it raises to give the computation up.
+
+    Raises
+    ------
+    NumericsError
+        When the output is not finite; the message names the first layer whose output is not.
+    """
+    values: dict[str, Any] = {**weights, INPUT: x}
+    maps: dict[str, LinearMap] = {}
+    winners: dict[str, Tensor] = {}
+    overwritten: dict[str, str] = {}
+    with torch.no_grad():
+        for node in graph:
+            stop()
+            args = resolve(node.args, values)
+            kwargs = {k: x.device if k == "device" else resolve(v, values) for k, v in node.kwargs.items()}
+            if node.kind in LINEAR_KINDS:
+                values[node.name] = _linear(node, args, kwargs, values, maps)
+            elif node.op == "relu" and (sources := _own_sources(graph, node)):
+                overwritten |= dict.fromkeys(sources, node.name)
+                values[node.name] = torch.relu_(args[0])
+            elif node.op == "max_pool2d" and node.inputs:
+                values[node.name], winners[node.name] = torch.ops.aten.max_pool2d_with_indices(*args)
+            else:
+                values[node.name] = node.target(*args, **kwargs)
+        _check_finite(graph, values)
+        for name in overwritten:
+            del values[name]
+        sign = nonnegative(graph, input_nonnegative=bool((x >= 0).all()))
+    return Record(graph, values, maps, winners, sign, overwritten)
+
+
+def _own_sources(graph: Graph, relu: Node) -> list[str]:
+    """Names of the values that a ReLU may overwrite: an output that it alone reads, and what is folded into it."""
+    names = []
+    name = relu.inputs[0] if relu.inputs else INPUT
+    while name not in (INPUT, graph.output) and len(graph.consumers[name]) == 1:
+        names.append(name)
+        node = graph.by_name[name]
+        if node.kind in ("convolution", "linear", "batch_norm", "sum"):
+            return names
+        if node.kind != "identity":
+            return []
+        name = node.inputs[0]
+    return []
+
+
+def _linear(
+    node: Node, args: Any, kwargs: dict[str, Any], values: dict[str, Any], maps: dict[str, LinearMap]
+) -> Tensor:
+    x = values[node.inputs[0]]
+    # The map keeps the constants only; its input comes and goes.
+    source = Ref(node.inputs[0])
+    constants = tuple(None if given == source else arg for given, arg in zip(node.args, args, strict=True))
+    if node.norms:
+        kwargs["norms"] = [resolve(norm.args, values | {norm.inputs[0]: None}) for norm in node.norms]
+    maps[node.name] = made = linear_map(node, constants, kwargs, x)
+    if isinstance(made.weight, Tensor) and not node.norms and node.kind != "batch_norm":
+        kwargs.pop("norms", None)
+        return node.target(*args, **kwargs)
+    if node.kind == "convolution" and node.norms and made.bias is not None:
+        return _folded_call(node, args, kwargs, made)
+    return made(x)
+
+
+def _folded_call(node: Node, args: Any, kwargs: dict[str, Any], made: LinearMap) -> Tensor:
+    """Call the layer's own operation with folded weights, which adds the bias on the way."""
+    kwargs = {k: v for k, v in kwargs.items() if k not in ("norms", "bias")}
+    assert made.bias is not None
+    return node.target(args[0], made.weight, made.bias.flatten(), *args[3:], **kwargs)
+
+
+def _check_finite(graph: Graph, values: Mapping[str, Any]) -> None:
+    if bool(torch.isfinite(values[graph.output]).all()):
+        return
+    for layer in graph.layers:
+        value = values[layer]
+        if not bool(torch.isfinite(value).all()):
+            count = int((~torch.isfinite(value)).sum())
+            raise NumericsError(
+                f"layer {layer!r} is the first whose output is not finite: {count} of {value.numel()} values are "
+                "NaN or infinite. Check the weights of this layer and the range of the input, or use float64"
+            )

@@ -1,0 +1,205 @@
+"""An image and its relevance: beside each other, one over the other, or the image alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from lrp_explorer.errors import InputError
+from lrp_explorer.figures import pictures, theme
+
+HOVER = "row %{y}, column %{x}<br>relevance %{z:.4g}<extra></extra>"
+
+
+@dataclass(frozen=True)
+class HeatmapInfo:
+    """The numbers of one heatmap.
+
+    Attributes
+    ----------
+    relevance : ndarray of float32
+        Shape `(height, width)`, in units of the model's output.
+    limit : float
+        The colour range is [−limit, limit].
+    total, positive, negative : float
+        Sum of all relevance, of the relevance above zero, and of that below zero.
+    strongest : tuple of int
+        Row and column of the largest absolute relevance.
+    """
+
+    relevance: np.ndarray
+    limit: float
+    total: float
+    positive: float
+    negative: float
+    strongest: tuple[int, int]
+
+    def describe(self) -> str:
+        """Say in words what the map shows, for those who do not see it."""
+        row, column = self.strongest
+        return (
+            f"Heatmap of {self.relevance.shape[0]} by {self.relevance.shape[1]} values, sum {self.total:.3g}: "
+            f"{self.positive:.3g} in favour, {self.negative:.3g} against. "
+            f"Strongest at row {row}, column {column}: {self.relevance[row, column]:.3g}."
+        )
+
+
+def info(relevance: np.ndarray, limit: float | None = None, quantile: float = 1.0) -> HeatmapInfo:
+    """Compute the numbers of a heatmap.
+
+    Parameters
+    ----------
+    relevance : ndarray
+        Shape `(height, width)`; relevance summed over the channels.
+    limit : float, optional
+        Fixed end of the colour range; without it, it is taken from the values by `theme.limit`.
+    quantile : float, default 1.0
+        See `theme.limit`.
+
+    Raises
+    ------
+    InputError
+        If the shape is another one.
+    """
+    values = np.ascontiguousarray(relevance, dtype=np.float32)
+    if values.ndim != 2 or not values.size:
+        raise InputError(
+            f"relevance of shape {values.shape} was given; expected (height, width): sum over the channels, "
+            "choose one example"
+        )
+    row, column = np.unravel_index(int(np.argmax(np.abs(values))), values.shape)
+    wide = values.astype(np.float64)
+    return HeatmapInfo(
+        relevance=values,
+        limit=theme.limit(values, quantile) if limit is None else float(limit),
+        total=float(wide.sum()),
+        positive=float(wide[wide > 0].sum()),
+        negative=float(wide[wide < 0].sum()),
+        strongest=(int(row), int(column)),
+    )
+
+
+def image(picture: np.ndarray, title: str = "") -> go.Figure:
+    """Draw the picture alone; `picture` is `(height, width)` or `(height, width, 3)`, uint8."""
+    fig = theme.figure(title)
+    fig.add_trace(pictures.trace(picture))
+    return _square(fig, np.asarray(picture).shape[:2], title)
+
+
+def alone(relevance: np.ndarray, title: str = "", limit: float | None = None, quantile: float = 1.0) -> go.Figure:
+    """Draw the heatmap alone; parameters as for `info`."""
+    numbers = info(relevance, limit, quantile)
+    fig = theme.figure(title)
+    fig.add_trace(_map(numbers))
+    return _square(fig, numbers.relevance.shape, title)
+
+
+def explanation(
+    image: np.ndarray, relevance: np.ndarray, title: str = "", limit: float | None = None, quantile: float = 1.0
+) -> go.Figure:
+    """Draw an image beside its heatmap: zooming one zooms the other, both tell their values on hover.
+
+    Parameters
+    ----------
+    image : ndarray of uint8
+        Shape `(height, width)` or `(height, width, 3)`. Trace 0 of the figure.
+    relevance : ndarray
+        Shape `(height, width)`, the same two as the image. Trace 1 of the figure.
+    title : str
+        Shown above.
+    limit, quantile : float
+        See `info`.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+    """
+    numbers = info(relevance, limit, quantile)
+    _fits(image, numbers)
+    fig = theme.figure(title)
+    fig.add_trace(pictures.trace(image, xaxis="x", yaxis="y"))
+    fig.add_trace(_map(numbers, xaxis="x2", yaxis="y2"))
+    _square(fig, numbers.relevance.shape, title)
+    fig.update_layout(
+        xaxis_domain=[0, 0.49],
+        xaxis2=_axis(numbers.relevance.shape[1]) | {"domain": [0.51, 1], "matches": "x", "anchor": "y2"},
+        yaxis2=_axis(numbers.relevance.shape[0], down=True) | {"matches": "y", "anchor": "x2"},
+    )
+    return fig
+
+
+def overlay(
+    image: np.ndarray,
+    relevance: np.ndarray,
+    title: str = "",
+    limit: float | None = None,
+    opacity: float = 0.85,
+    quantile: float = 1.0,
+) -> go.Figure:
+    """Draw the heatmap over the picture in grey; where nothing is relevant the picture shines through.
+
+    Parameters are those of `explanation`; `opacity` in [0, 1] is that of the strongest relevance. The heatmap is
+    trace 1, as in `explanation`.
+    """
+    if not 0.0 <= opacity <= 1.0:
+        raise InputError(f"opacity is {opacity!r}; expected a number in [0, 1]")
+    numbers = info(relevance, limit, quantile)
+    _fits(image, numbers)
+    grey = pictures.as_rgb(image).astype(np.float64) @ [0.299, 0.587, 0.114]
+    # A lighter grey keeps both ends of the colour scale readable above it.
+    fig = theme.figure(title)
+    fig.add_trace(pictures.trace((96 + grey * 159 / 255).astype(np.uint8)))
+    fig.add_trace(_map(numbers, colorscale=theme.transparent_scale(opacity)))
+    return _square(fig, numbers.relevance.shape, title)
+
+
+def restyle(numbers: HeatmapInfo) -> dict[str, Any]:
+    """Give what changes in a drawn heatmap when only its values change."""
+    return {"z": numbers.relevance, "zmin": -numbers.limit, "zmax": numbers.limit}
+
+
+def _map(numbers: HeatmapInfo, **options: Any) -> go.Heatmap:
+    return go.Heatmap(
+        **restyle(numbers),
+        **{"colorscale": [list(stop) for stop in theme.DIVERGING], "hovertemplate": HOVER} | options,
+        colorbar=theme.colourbar(x=1.0, xpad=8, len=1.0, ypad=0),
+        hoverongaps=False,
+    )
+
+
+def _axis(length: int, down: bool = False) -> dict[str, Any]:
+    ends = [-0.5, length - 0.5]
+    return {
+        "range": ends[::-1] if down else ends,
+        "showgrid": False,
+        "zeroline": False,
+        "showticklabels": False,
+        "ticks": "",
+        "constrain": "domain",
+        "showline": True,
+        "mirror": True,
+        "linecolor": theme.RULE,
+    }
+
+
+def _square(fig: go.Figure, shape: tuple[int, ...], title: str) -> go.Figure:
+    """Make pixels square, the first row the upper one, and leave room for the colour bar's numbers."""
+    fig.update_layout(
+        xaxis=_axis(shape[1]),
+        yaxis=_axis(shape[0], down=True) | {"scaleanchor": "x"},
+        margin={"l": 8, "r": 76, "t": 30 if title else 8, "b": 8, "autoexpand": False},
+        dragmode="zoom",
+    )
+    return fig
+
+
+def _fits(image: np.ndarray, numbers: HeatmapInfo) -> None:
+    if np.asarray(image).shape[:2] != numbers.relevance.shape:
+        raise InputError(
+            f"the image is {np.asarray(image).shape[:2]}, the relevance {numbers.relevance.shape} (height, width); "
+            "give the image as the model saw it"
+        )

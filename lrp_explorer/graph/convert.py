@@ -1,0 +1,200 @@
+"""From an exported program to our own `Graph`: names as in the model, kinds from the op table."""
+
+from __future__ import annotations
+
+import operator
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx
+from torch.export.graph_signature import InputKind, OutputKind
+from torch.fx.node import map_aggregate
+
+from lrp_explorer.errors import ModelError
+from lrp_explorer.graph.nodes import INPUT, Graph, Node, Ref
+from lrp_explorer.graph.ops import OPS, SHAPE_ONLY, op_name
+from lrp_explorer.graph.source import call_site
+
+_WEIGHTS = (InputKind.PARAMETER, InputKind.BUFFER)
+# Of these operations only the first result is used at evaluation.
+_FIRST_RESULT = ("_native_batch_norm_legit_no_training", "native_batch_norm", "native_layer_norm", "native_group_norm")
+
+
+def convert(program: torch.export.ExportedProgram, batch: int | None) -> Graph:
+    """Translate an exported program; see `Graph` for what the parts mean."""
+    calls = [node for node in program.graph.nodes if node.op == "call_function" and not _is_bookkeeping(node)]
+    weights, constants, value_names = _leaves(program)
+    output = _single_output(program)
+    tuples = {node for node in calls if any(_is_pick(user, node) for user in node.users)}
+    merged = [node for node in calls if not (node in tuples and op_name(node.target) not in _FIRST_RESULT)]
+    module_of = {node: _module(node) for node in merged}
+    taken = {INPUT, *weights, *constants}
+    names = _names([node for node in merged if not _is_first_pick(node)], module_of, taken)
+    for node in merged:
+        if _is_first_pick(node):
+            names[node] = names[_origin(node)]
+    value_names.update(names)
+
+    depends: set[fx.Node] = {node for node in program.graph.nodes if value_names.get(node) == INPUT}
+    nodes = []
+    for node in merged:
+        if _is_first_pick(node):
+            depends |= {node} if node.args[0] in depends else set()
+            continue
+        nodes.append(_convert(node, value_names, depends, module_of[node]))
+    return Graph(tuple(nodes), value_names[output], weights, constants, _aliases(nodes), batch)
+
+
+def _is_bookkeeping(node: fx.Node) -> bool:
+    """Checks that the exporter adds; they compute nothing."""
+    return op_name(node.target) in {"_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size"}
+
+
+def _origin(node: fx.Node) -> fx.Node:
+    """The operation itself; for one of several results (`getitem`), the operation that gives them."""
+    origin = node.args[0] if node.target is operator.getitem else node
+    return origin if isinstance(origin, fx.Node) else node
+
+
+def _is_pick(user: fx.Node, node: fx.Node) -> bool:
+    return user.target is operator.getitem and user.args[0] is node
+
+
+def _is_first_pick(node: fx.Node) -> bool:
+    return node.target is operator.getitem and op_name(_origin(node).target) in _FIRST_RESULT
+
+
+def _leaves(program: torch.export.ExportedProgram) -> tuple[dict[str, str], dict[str, torch.Tensor], dict[Any, str]]:
+    weights: dict[str, str] = {}
+    constants: dict[str, torch.Tensor] = {}
+    names: dict[Any, str] = {}
+    specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}  # type: ignore[union-attr]
+    for node in program.graph.nodes:
+        if node.op != "placeholder":
+            continue
+        spec = specs[node.name]
+        if spec.kind in _WEIGHTS:
+            weights[node.name] = str(spec.target)
+        elif spec.kind == InputKind.CONSTANT_TENSOR:
+            constant = program.constants[str(spec.target)]
+            assert isinstance(constant, torch.Tensor)
+            constants[node.name] = constant
+        names[node] = INPUT if spec.kind == InputKind.USER_INPUT else node.name
+    return weights, constants, names
+
+
+def _single_output(program: torch.export.ExportedProgram) -> fx.Node:
+    spec = program.call_spec.out_spec
+    values = next(node for node in program.graph.nodes if node.op == "output").args[0]
+    # Models that write into their input return it too; that is not the user's output.
+    kinds = [spec.kind for spec in program.graph_signature.output_specs]
+    results = [value for value, kind in zip(values, kinds, strict=True) if kind == OutputKind.USER_OUTPUT]
+    if spec is None or not spec.is_leaf() or len(results) != 1 or not isinstance(results[0], fx.Node):  # type: ignore
+        kind = getattr(spec.type, "__name__", None) if spec is not None else None
+        raise ModelError(
+            f"the model returns {f'a {kind}' if kind else 'several values'}, "
+            "but one tensor (batch, classes) is expected. Wrap it in a module whose "
+            "forward() returns the logits alone, e.g. `return self.model(x)['logits']` or `return self.model(x)[0]`"
+        )
+    return results[0]  # type: ignore[index]
+
+
+def _module(node: fx.Node) -> tuple[str, str, str]:
+    """Name of the innermost module, the same with ``@n`` for its nth further call, and its type."""
+    stack = [(key, path, kind) for key, (path, kind) in (node.meta.get("nn_module_stack") or {}).items()]
+    if not stack or stack[-1][1].startswith("_empty"):
+        return "", "", ""
+    _key, path, kind = stack[-1]
+    calls = [k.rpartition("@")[2] for k, _, _ in stack if "@" in k]
+    return path, f"{path}@{calls[-1]}" if calls else path, kind if isinstance(kind, str) else kind.__qualname__
+
+
+def _names(nodes: list[fx.Node], module_of: dict[fx.Node, tuple[str, str, str]], taken: set[str]) -> dict[Any, str]:
+    """Give the last operation of every leaf module the module's name; name the others after themselves."""
+    parents = {path.rpartition(".")[0] for path, _, _ in module_of.values() if path}
+    last = {}
+    for node in nodes:
+        path, call, _ = module_of[node]
+        if path and path not in parents:
+            last[call] = node
+    owner = {node: f"{call}_" if call in taken else call for call, node in last.items()}
+    taken = taken | set(owner.values())
+    counts: Counter[str] = Counter()
+    names: dict[Any, str] = {}
+    for node in nodes:
+        if node in owner:
+            names[node] = owner[node]
+            continue
+        base = op_name(_origin(node).target)
+        names[node] = base
+        while names[node] in taken:
+            counts[base] += 1
+            names[node] = f"{base}_{counts[base]}"
+        taken.add(names[node])
+    return names
+
+
+def _convert(node: fx.Node, names: dict[Any, str], depends: set[fx.Node], module: tuple[str, str, str]) -> Node:
+    target: Any = node.target
+    args, kwargs, parts = node.args, node.kwargs, node
+    if node.target is operator.getitem and _origin(node) not in names:
+        # One of several results, e.g. of a split: an operation of its own.
+        parts = _origin(node)
+        target, args, kwargs = _picked(parts.target, node.args[1]), parts.args, parts.kwargs
+    elif op_name(target) in _FIRST_RESULT:
+        target = _picked(target, 0)
+    op = op_name(parts.target)
+    is_shape = op in SHAPE_ONLY or isinstance(
+        node.meta.get("val"), (int, float, torch.SymInt, torch.SymFloat, torch.SymBool)
+    )
+    inputs = () if is_shape else tuple(names[n] for n in _ordered(args, kwargs) if n in depends)
+    if inputs:
+        depends.add(node)
+    convert_value = lambda value: Ref(names[value]) if isinstance(value, fx.Node) else value  # noqa: E731
+    return Node(
+        name=names[node],
+        op=op,
+        kind=_kind(op, inputs),
+        target=target,
+        args=map_aggregate(args, convert_value),  # type: ignore[arg-type]
+        kwargs=map_aggregate(kwargs, convert_value),  # type: ignore[arg-type]
+        inputs=inputs,
+        module=module[0],
+        source=call_site(node.meta.get("stack_trace")),
+    )
+
+
+def _picked(target: Any, index: Any) -> Callable[..., Any]:
+    def pick(*args: Any, **kwargs: Any) -> Any:
+        return target(*args, **kwargs)[index]
+
+    return pick
+
+
+def _ordered(args: Any, kwargs: Any) -> list[fx.Node]:
+    found: list[fx.Node] = []
+    map_aggregate((args, dict(kwargs)), lambda v: found.append(v) if isinstance(v, fx.Node) else None)
+    return found
+
+
+def _kind(op: str, inputs: tuple[str, ...]) -> str:
+    if not inputs:
+        return "constant"
+    entry = OPS.get(op)
+    if entry is None:
+        return "unknown"
+    return entry.pair if entry.pair and len(inputs) > 1 else entry.kind
+
+
+def _aliases(nodes: list[Node]) -> dict[str, str]:
+    """Modules made of several operations → the last of them."""
+    aliases: dict[str, str] = {}
+    for node in nodes:
+        path = node.module
+        while path and node.inputs:
+            aliases[path] = node.name
+            path = path.rpartition(".")[0]
+    names = {node.name for node in nodes}
+    return {path: name for path, name in aliases.items() if path not in names}

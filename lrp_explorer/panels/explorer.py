@@ -1,0 +1,89 @@
+"""The explorer: header and panels in one widget; becomes `lrp_explorer.explore`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import ipywidgets
+from torch import nn
+
+from lrp_explorer.panels.catalogue import Catalogue
+from lrp_explorer.panels.explain import ExplainPanel
+from lrp_explorer.panels.frame import Frame, resend
+from lrp_explorer.panels.state import ExplainState
+
+HEADER = (
+    '<header class="lrp-title"><h1>LRP Explorer</h1>'
+    "<p>Layer-wise Relevance Propagation, live: what each layer holds for, and against, a class.</p></header>"
+)
+
+
+class Explorer(ipywidgets.VBox):
+    """The whole explorer as one widget.
+
+    Attributes
+    ----------
+    state : ExplainState
+        What is picked; set its traits and the page follows.
+    panel : ExplainPanel
+        The panel shown.
+    """
+
+    def __init__(self, catalogue: Catalogue, state: ExplainState, device: str) -> None:
+        status = ipywidgets.HTML('<p class="lrp-status">opening the model …</p>')
+        self.state = state
+        self.panel = ExplainPanel(catalogue, state, status, device)
+        header = ipywidgets.HBox([ipywidgets.HTML(HEADER), status])
+        header.add_class("lrp-header")
+        super().__init__([Frame(lambda: resend(self)), header, self.panel])
+        self.add_class("lrp-explorer")
+        self.panel.unfold()
+
+    def close(self) -> None:
+        """End the worker and close all widgets."""
+        self.panel.close()
+        super().close()
+
+
+def explore(
+    model: str | nn.Module | None = None, data: Any = None, device: str | None = None, **state: Any
+) -> Explorer:
+    """Open the explorer.
+
+    Parameters
+    ----------
+    model : str or nn.Module, optional
+        A name of `lrp_explorer.models()`, or a classifier of your own; a small model that ships with the package
+        otherwise. It is never changed.
+    data : str, Dataset, Tensor or (Tensor, Tensor), optional
+        A name of `lrp_explorer.datasets()`, or data of your own, preprocessed for the model: a data set with items
+        (tensor, label), a tensor `(batch, ...)`, or `(tensor, labels)`. The model's own data set otherwise.
+    device : str, optional
+        `"auto"`, `"cpu"`, `"cuda"`, …; the environment variable `LRP_EXPLORER_DEVICE`, or `"auto"`, otherwise.
+    **state
+        First values of `lrp_explorer.panels.state.ExplainState`, e.g. ``composite="epsilon-plus"``, ``example=3``,
+        ``numbers={"gamma": 0.5}``.
+
+    Returns
+    -------
+    Explorer
+        A widget: the last line of a notebook's cell shows it.
+
+    Raises
+    ------
+    UnknownNameError
+        If a name is not known; the message suggests the nearest.
+    InputError, DataError
+        If the model or the data is of a kind that cannot be explained.
+
+    Examples
+    --------
+    >>> import lrp_explorer as lrp
+    >>> explorer = lrp.explore("digits-cnn", example=7)
+    >>> explorer.state.set_number("gamma", 0.5)
+    """
+    catalogue = Catalogue(model, data)
+    first = catalogue.first_model
+    chosen = ExplainState(model=first, data=catalogue.datasets(first)[0], **state)
+    return Explorer(catalogue, chosen, device or os.environ.get("LRP_EXPLORER_DEVICE", "auto"))

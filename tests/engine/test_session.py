@@ -1,0 +1,116 @@
+"""A session computes again only what depends on what was changed, and gives the same numbers as starting anew."""
+
+import pytest
+import torch
+from torch import nn
+
+import lrp_explorer as lrp
+from lrp_explorer import rules
+from lrp_explorer.composites import EpsilonGammaBox, EpsilonPlus, Uniform
+from lrp_explorer.engine import propagate, session
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 5)
+    ).eval()
+
+
+@pytest.fixture
+def x():
+    return torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def stepped(monkeypatch):
+    """Names of the layers through which a step was really computed."""
+    names = []
+
+    def step(node, *args, **kwargs):
+        names.append(node.name)
+        return propagate.step(node, *args, **kwargs)
+
+    monkeypatch.setattr(session, "step", step)
+    return names
+
+
+def test_a_change_of_a_rule_computes_the_layers_below_it_only(model, x, stepped):
+    kept = lrp.Session(model, x)
+    base = Uniform(rules.Epsilon(0.01))
+    kept.relevance(composite=base)
+    assert stepped == ["6", "5", "4", "3", "2", "1", "0"]
+    for layer, below in (("0", ["0"]), ("2", ["2", "1", "0"]), ("6", ["6", "5", "4", "3", "2", "1", "0"])):
+        stepped.clear()
+        changed = base.override({layer: rules.Epsilon(0.02)})
+        found = kept.relevance(composite=changed)
+        assert stepped == below
+        assert torch.equal(found.input, lrp.explain(model, x, composite=changed).input)
+
+
+def test_returning_to_earlier_settings_computes_nothing(model, x, stepped):
+    kept = lrp.Session(model, x)
+    first = kept.relevance(target=1, composite=EpsilonPlus())
+    kept.relevance(target=2, composite=EpsilonPlus())
+    kept.relevance(target=1, composite=EpsilonPlus(epsilon=0.1))
+    stepped.clear()
+    assert torch.equal(kept.relevance(target=1, composite=EpsilonPlus()).input, first.input)
+    assert stepped == []
+
+
+def test_equal_settings_are_equal_whatever_their_spelling(model, x, stepped):
+    kept = lrp.Session(model, x)
+    kept.relevance(target=[1, 1, 1], composite=EpsilonGammaBox(-3, torch.tensor([3.0])))
+    stepped.clear()
+    kept.relevance(target=1, composite=EpsilonGammaBox([-3.0], 3.0))
+    assert stepped == []
+
+
+@pytest.mark.parametrize("settings", [{"seed": "one"}, {"target": 4}, {"seed": torch.ones(3, 5)}])
+def test_another_start_is_never_taken_from_what_is_kept(model, x, settings):
+    kept = lrp.Session(model, x)
+    kept.relevance()
+    assert torch.equal(kept.relevance(**settings).input, lrp.explain(model, x, **settings).input)
+
+
+def test_a_dragged_gamma_gives_the_numbers_of_a_new_session(model, x):
+    kept = lrp.Session(model, x)
+    for gamma in (0.0, 0.1, 0.25, 3.0, 0.1):
+        composite = EpsilonGammaBox(-3, 3, gamma=gamma)
+        assert torch.equal(
+            kept.relevance(composite=composite).input, lrp.explain(model, x, composite=composite).input
+        ), gamma
+
+
+@pytest.mark.parametrize("memory", [0, 2000, 20000])
+def test_a_small_memory_costs_time_but_no_number(model, x, memory):
+    kept = lrp.Session(model, x, memory=memory)
+    for target in (0, 1, 0):
+        wanted = lrp.explain(model, x, target=target)
+        assert torch.equal(kept.relevance(target=target).input, wanted.input)
+        assert kept.cache.bytes <= memory
+
+
+def test_a_stale_computation_is_given_up(model, x):
+    kept = lrp.Session(model, x)
+    answers = iter([False, False, True])
+    with pytest.raises(lrp.errors.Cancelled):
+        kept.relevance(should_stop=lambda: next(answers))
+    assert torch.equal(kept.relevance().input, lrp.explain(model, x).input)
+
+
+def test_coverage_tells_the_rule_of_every_layer_before_anything_runs(model, x):
+    table = lrp.coverage(model, x, "epsilon-plus-flat")
+    assert [row.layer for row in table] == ["0", "1", "2", "3", "4", "5", "6"]
+    assert [row.rule.split("(")[0] for row in table] == ["Flat", "Pass", "ZPlus", "Pass", "Winner", "Pass", "Epsilon"]
+    assert list(table.to_frame()["op"])[:2] == ["conv2d", "relu"]
+    assert "Winner" in repr(table)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: PyTorch sees none on this machine")
+def test_a_gpu_gives_the_same_numbers(model, x):
+    for composite in (EpsilonPlus(), EpsilonGammaBox(-3, 3)):
+        here, there = (lrp.explain(model, x, composite=composite, device=device).input for device in ("cpu", "cuda"))
+        torch.testing.assert_close(there.cpu(), here, rtol=1e-3, atol=1e-5)

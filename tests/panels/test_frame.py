@@ -1,0 +1,46 @@
+import ipywidgets
+import pytest
+
+import lrp_explorer as lrp
+from lrp_explorer.panels import frame
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    widgets = []
+    monkeypatch.setattr(ipywidgets.Widget, "send_state", lambda self, key=None: widgets.append(self))
+    return widgets
+
+
+def test_all_within_is_sent_again(sent):
+    inner = ipywidgets.HTML("x")
+    box = ipywidgets.VBox([ipywidgets.HBox([inner]), ipywidgets.Dropdown(options=["a"])])
+    sent.clear()
+    frame.resend(box)
+    assert inner in sent
+    assert inner.layout in sent
+    assert inner.style in sent
+    assert box.children[1] in sent
+
+
+def test_the_explorer_says_everything_again_when_a_page_has_come_up(sent):
+    explorer = lrp.explore(device="cpu")
+    assert explorer.panel.wait(60)
+    sent.clear()
+    explorer.children[0]._handle_custom_msg({"kind": "other"}, [])
+    assert sent == []
+    explorer.children[0]._handle_custom_msg({"kind": "shown"}, [])
+    for widget in (explorer, explorer.panel.status, explorer.panel.notes, explorer.panel.subject.data):
+        assert widget in sent
+    assert explorer.panel.stage.box.layout in sent
+    assert explorer.panel.stage.input.pane not in sent
+    explorer.close()
+
+
+def test_what_a_heading_shows_cannot_become_markup():
+    assert frame.heading("<b>", "a & b") == "<h2>&lt;b&gt;<small>a &amp; b</small></h2>"
+
+
+def test_cards_and_rows_carry_their_names():
+    assert frame.card([], "sums")._dom_classes == ("lrp-card", "lrp-card-sums")
+    assert frame.row([], "head")._dom_classes == ("lrp-head",)
