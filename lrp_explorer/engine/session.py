@@ -61,7 +61,8 @@ class Session:
         self._bounds = getattr(model, "input_bounds", None)
         with full_precision():
             weights = weights_on(model, self.graph, self.device)
-            self._versions = [(tensor, tensor._version) for tensor in weights.values()]
+            self._weights = weights
+            self._versions = [tensor._version for tensor in weights.values()]
             self.record: Record = record(self.graph, weights, x.to(self.device))
         self.logits = check_logits(self.record.values[self.graph.output]).clone()
         self.cache = Cache(default_budget(self.device) if memory is None else memory)
@@ -126,11 +127,18 @@ class Session:
         )
 
     def _check_unchanged(self) -> None:
-        if any(tensor._version != version for tensor, version in self._versions):
+        """Notice training; tools that change weights and put them back (captum's LRP does) are no reason to stop."""
+        versions = [tensor._version for tensor in self._weights.values()]
+        if versions == self._versions:
+            return
+        with full_precision():
+            now = record(self.graph, self._weights, self.record.values[INPUT])
+        if not torch.equal(now.values[self.graph.output], self.record.values[self.graph.output]):
             raise InputError(
                 "the model's weights have changed since this session recorded its forward pass; "
                 "make a new Session(model, x) to explain the model as it is now"
             )
+        self._versions = versions
 
     def _walk(
         self, rules: Mapping[str, Rule], start: Tensor, seed_key: Any, should_stop: Callable[[], bool] | None

@@ -87,7 +87,7 @@ def class_name(names: Sequence[str], index: int) -> str:
 def bars(numbers: TopInfo, title: str = "") -> go.Figure:
     """Draw the classes as horizontal bars; a click anywhere on a row carries the class index as `customdata`."""
     rows = list(range(len(numbers.classes)))
-    inks = [theme.ACCENT if index == numbers.chosen else theme.ACCENT_SOFT for index in numbers.classes]
+    inks = [theme.ACCENT_SOFT if index == numbers.chosen else theme.ACCENT_PALE for index in numbers.classes]
     fig = theme.figure(title, barmode="overlay", bargap=0.18, dragmode=False, hovermode="closest")
     common = {"y": rows, "orientation": "h", "customdata": list(numbers.classes), "width": 0.82}
     hover = [f"{theme.text(n)}: {p:.2%}" for n, p in zip(numbers.names, numbers.probabilities, strict=True)]
@@ -116,15 +116,11 @@ def bars(numbers: TopInfo, title: str = "") -> go.Figure:
 def _labels(numbers: TopInfo) -> list[dict[str, object]]:
     labels: list[dict[str, object]] = []
     for row, (index, name, share) in enumerate(zip(numbers.classes, numbers.names, numbers.probabilities, strict=True)):
-        chosen = index == numbers.chosen
-        # White is legible only where the dark bar is certain to lie under the text.
-        left = theme.PAPER if chosen and share > 0.75 else theme.INK
-        right = theme.PAPER if chosen and share > 0.97 else theme.INK
         short = theme.text(name if len(name) <= 30 else name[:29] + "…")
-        text = f"<b>{short}</b>" if chosen else short
+        text, percent = short, f"{share:.1%}"
+        if index == numbers.chosen:
+            text, percent = f"<b>{text}</b>", f"<b>{percent}</b>"
         plain = {"y": row, "showarrow": False, "captureevents": False}
-        labels.append(plain | {"x": 0, "xanchor": "left", "xshift": 6, "text": text, "font": {"color": left}})
-        labels.append(
-            plain | {"x": 1, "xanchor": "right", "xshift": -6, "text": f"{share:.1%}", "font": {"color": right}}
-        )
+        labels.append(plain | {"x": 0, "xanchor": "left", "xshift": 6, "text": text})
+        labels.append(plain | {"x": 1, "xanchor": "right", "xshift": -6, "text": percent})
     return labels

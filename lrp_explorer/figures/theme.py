@@ -14,6 +14,7 @@ RULE = "#dfe4e8"
 PAPER = "#ffffff"
 ACCENT = "#0f766e"
 ACCENT_SOFT = "#a7d5cf"
+ACCENT_PALE = "#d9ebe8"
 POSITIVE = "#a31900"
 NEGATIVE = "#1254ac"
 
@@ -112,7 +113,12 @@ def text(name: str) -> str:
 
 
 def shorten(name: str, length: int) -> str:
-    """Bring a layer's name to at most `length` characters, and make it safe as `text` does.
+    """Abbreviate a layer's name for a figure: `abbreviate`, made safe as `text` does."""
+    return text(abbreviate(name, length))
+
+
+def abbreviate(name: str, length: int) -> str:
+    """Bring a layer's name to at most `length` characters.
 
     What stands before the last dot is abbreviated from the left, a word to its first letter and its digits; if that is
     not enough, the end is cut: `features.3.expand1x1_activation` becomes `f.3.expand1x1…`.
@@ -124,7 +130,7 @@ def shorten(name: str, length: int) -> str:
         word = parts[place]
         parts[place] = word[:1] + "".join(sign for sign in word[1:] if sign.isdigit())
     short = ".".join(parts)
-    return text(short if len(short) <= length else short[: length - 1] + "…")
+    return short if len(short) <= length else short[: length - 1] + "…"
 
 
 def colourbar(title: str = "relevance", **position: Any) -> dict[str, Any]:

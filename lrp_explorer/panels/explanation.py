@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,15 @@ import torch
 from lrp_explorer.engine import Session
 from lrp_explorer.errors import Cancelled, InputError
 from lrp_explorer.figures import conservation, layers, probabilities
-from lrp_explorer.panels import parameters
+from lrp_explorer.panels import parameters, threads
 from lrp_explorer.panels.catalogue import Catalogue, Kept
 from lrp_explorer.panels.own import Source
 from lrp_explorer.panels.state import Request
 from lrp_explorer.results import CoverageRow
 
-KEPT_SESSIONS = 6
+KEPT_SESSIONS = 4
+KEPT_BYTES = 128 * 2**20
+"""For the steps that each session keeps beside its recording: enough to go back and forth, also on a small server."""
 
 SEEN = 0.999
 """Share of a layer's values within its colour range: a handful of extreme ones would leave a photograph's map pale."""
@@ -104,6 +107,11 @@ class _Recorded:
     bounds: tuple[Any, Any]
     own_bounds: bool
 
+    @cached_property
+    def activations(self) -> int:
+        """How many numbers the forward has left behind."""
+        return sum(value.numel() for value in self.session.record.values.values())
+
 
 class Explainer:
     """Answers requests; called on one thread only.
@@ -134,8 +142,9 @@ class Explainer:
         _go_on(stale)
         composite = parameters.build(request.composite, request.rule, dict(request.numbers), recorded.bounds)
         begun = time.perf_counter()
-        relevance = recorded.session.relevance(target=request.target, composite=composite, should_stop=stale)
-        infos = tuple(_layer(name, value) for name, value in relevance.maps.items())
+        with threads.suited(recorded.activations):
+            relevance = recorded.session.relevance(target=request.target, composite=composite, should_stop=stale)
+            infos = tuple(_layer(name, value) for name, value in relevance.maps.items())
         seconds = time.perf_counter() - begun
         _go_on(stale)
         coverage = tuple(recorded.session.coverage(composite))
@@ -161,7 +170,7 @@ class Explainer:
             raise InputError(f"example {request.example} was asked for; {data.name} has 0 to {len(data) - 1}")
         tensor, label = data[request.example]
         _go_on(stale)
-        session = Session(model, tensor[None], device=self._device)
+        session = Session(model, tensor[None], device=self._device, memory=KEPT_BYTES)
         bounds = getattr(model, "input_bounds", None)
         card = self._catalogue.card(request.model)
         example = Example(

@@ -25,14 +25,14 @@ function makeOption(choose) {
   return option;
 }
 
-function fill(option, { label, caption, picture }, table) {
+function fill(option, { label, short, caption, picture }, table) {
   const [height, width] = picture.shape;
   const canvas = option.querySelector("canvas");
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   canvas.style.aspectRatio = `${width} / ${height}`;
   canvas.classList.toggle("wide", width >= height);
   canvas.getContext("2d").putImageData(pixels(picture, table), 0, 0);
-  option.querySelector(".label").textContent = label;
+  option.querySelector(".label").textContent = short;
   option.querySelector(".caption").textContent = caption;
   option.title = label;
   option.setAttribute("aria-label", caption ? `${label}, ${caption}` : label);

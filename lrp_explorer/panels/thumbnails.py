@@ -18,6 +18,8 @@ from lrp_explorer.panels.channel import LiveWidget, pack, source
 
 ZERO = 128
 LARGEST = 112
+SHORT = 12
+"""Characters of a label that stand below a picture; the whole label is its title and is read out."""
 
 
 class ThumbnailStrip(LiveWidget):
@@ -71,7 +73,12 @@ class ThumbnailStrip(LiveWidget):
             If a picture has another shape or type.
         """
         packed = [
-            {"label": label, "caption": caption, "picture": pack(_pixels(label, picture))}
+            {
+                "label": label,
+                "short": theme.abbreviate(label, SHORT),
+                "caption": caption,
+                "picture": pack(_pixels(label, picture)),
+            }
             for label, caption, picture in items
         ]
         self._publish(items=packed)

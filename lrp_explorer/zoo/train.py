@@ -33,7 +33,11 @@ from lrp_explorer.zoo.shipped import CHECKSUMS, SHIPPED, read_checksums
 BATCH = 128
 RATE = 3e-3
 DECAY = 1e-4
-EPOCHS = {"digits-mlp": 300, "digits-cnn": 150, "mnist-mlp": 30, "mnist-cnn": 15}
+EPOCHS = {"digits-mlp": 300, "digits-cnn": 150, "mnist-mlp": 12, "mnist-cnn": 10}
+"""With many more, the decay silences neurons of the first layer by the dozen, for the last tenth of a per cent."""
+
+NEGLIGIBLE = 1e-8
+"""Weights below are set to zero at the end: they change no sum in float32, and the least of them slow processors."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,9 @@ def _fit(
                 schedule.step()
                 bar.update()
                 bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter[parameter.abs() < NEGLIGIBLE] = 0
     model.eval()
 
 

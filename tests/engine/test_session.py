@@ -100,6 +100,18 @@ def test_a_stale_computation_is_given_up(model, x):
     assert torch.equal(kept.relevance().input, lrp.explain(model, x).input)
 
 
+def test_weights_that_are_changed_and_put_back_are_no_change(model, x):
+    kept = lrp.Session(model, x)
+    wanted = kept.relevance(target=1).input
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with torch.no_grad():
+        model[0].weight.mul_(2.0)
+    with pytest.raises(lrp.errors.InputError, match="weights have changed"):
+        kept.relevance(target=2)
+    model.load_state_dict(state)
+    assert torch.equal(kept.relevance(target=1).input, wanted)
+
+
 def test_coverage_tells_the_rule_of_every_layer_before_anything_runs(model, x):
     table = lrp.coverage(model, x, "epsilon-plus-flat")
     assert [row.layer for row in table] == ["0", "1", "2", "3", "4", "5", "6"]

@@ -104,8 +104,8 @@ def test_too_many_neurons_are_drawn_anew():
 
 
 def test_thumbnail_of_a_map_has_a_pixel_for_each_value():
-    painted = layers.thumbnail(layers.info("conv", np.array([[[0.0, 2.0], [-2.0, 0.0]]])))
-    assert painted.tolist() == [[[255, 255, 255], [106, 16, 3]], [[1, 52, 119], [255, 255, 255]]]
+    painted = layers.thumbnail(layers.info("conv", np.array([[[0.0, 2.0], [-2.0, -0.728]]])))
+    assert painted.tolist() == [[[255, 255, 255], [106, 16, 3]], [[1, 52, 119], [144, 179, 231]]]
 
 
 def test_strip_has_one_tile_for_each_layer_in_rows_of_ten():

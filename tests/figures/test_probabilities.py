@@ -26,11 +26,11 @@ def test_fewer_classes_than_asked_for():
 def test_bars_carry_the_class_where_they_are_clicked():
     fig = probabilities.bars(probabilities.info(np.log([1.0, 4.0, 3.0]), names=["x", "y", "<z>"], chosen=2))
     bars, rows = rendered(fig)["data"]
-    assert bars["marker"]["color"] == [theme.ACCENT_SOFT, theme.ACCENT, theme.ACCENT_SOFT]
+    assert bars["marker"]["color"] == [theme.ACCENT_PALE, theme.ACCENT_SOFT, theme.ACCENT_PALE]
     assert bars["customdata"] == rows["customdata"] == [1, 2, 0]
     assert fig.data[1].x.tolist() == [1.0, 1.0, 1.0]
     texts = [a.text for a in fig.layout.annotations]
-    assert texts == ["y", "50.0%", "<b>&lt;z&gt;</b>", "37.5%", "x", "12.5%"]
+    assert texts == ["y", "50.0%", "<b>&lt;z&gt;</b>", "<b>37.5%</b>", "x", "12.5%"]
 
 
 def test_a_batch_of_logits_is_refused():

@@ -72,9 +72,10 @@ def test_signs_differ_under_red_green_blindness():
         ],
     }  # fmt: skip
     for seen in machado.values():
-        for strength in (0.3, 0.6, 1.0):
+        for strength in np.linspace(0.3, 1.0, 15):
             pair = _linear(theme.colours(np.array([strength, -strength]), 1.0)) @ np.array(seen).T
             blueness = pair[:, 2] / pair.sum(axis=1)
+            assert blueness[0] < 1 / 3 < blueness[1]
             assert blueness[1] - blueness[0] > 0.1
 
 

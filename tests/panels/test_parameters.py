@@ -39,9 +39,7 @@ def test_rules_for_layers_without_weights_are_not_offered():
 
 def test_the_number_moved_arrives_in_the_composite():
     composite = parameters.build("epsilon-gamma-box", "Epsilon", {"epsilon": 0.5, "gamma": 2.0}, BOUNDS)
-    assert (composite.epsilon, composite.gamma) == (0.5, 2.0)
-    assert composite.low.tensor.tolist() == [0.0]
-    assert composite.high.tensor.tolist() == [1.0]
+    assert composite == composites.EpsilonGammaBox(*BOUNDS, epsilon=0.5, gamma=2.0)
 
 
 def test_bounds_are_asked_for_only_where_they_matter():

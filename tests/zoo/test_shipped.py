@@ -96,10 +96,21 @@ def test_the_checksums_are_in_the_common_format_and_name_every_file():
     assert listed == sorted(path.name for path in WEIGHTS.glob("*.safetensors"))
 
 
-def test_weights_of_pixels_without_ink_are_near_zero():
+@pytest.mark.parametrize("name", NAMES)
+def test_most_neurons_do_something(name):
+    values = torch.stack([example for example, _ in zoo.load_dataset("digits", "train", zoo.model_card(name))])
+    for layer, module in zoo.load_model(name).named_children():
+        values = module(values).detach()
+        if layer.startswith("relu"):
+            assert (values.amax(dim=0) > 0).float().mean() > 0.7, layer
+
+
+@pytest.mark.parametrize("name", ["digits-mlp", "mnist-mlp"])
+def test_weights_of_pixels_without_ink_are_near_zero(name):
     """They would show as noise in an explanation's background, where a rule spreads by weights."""
-    weight = zoo.load_model("mnist-mlp").dense1.weight.detach().view(300, 28, 28).abs().mean(dim=0)
-    assert weight[0].max() < 0.05 * weight[8:20, 8:20].mean()
+    weight = zoo.load_model(name).dense1.weight.detach().view(300, 28, 28).abs().mean(dim=0)
+    corners = torch.stack([weight[:3, :3], weight[:3, -3:], weight[-3:, :3], weight[-3:, -3:]])
+    assert corners.mean() < 0.05 * weight[8:20, 8:20].mean()  # at the start both are equal
 
 
 def test_a_changed_byte_is_noticed(broken_weights):

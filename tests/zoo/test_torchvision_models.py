@@ -1,5 +1,7 @@
 """TorchVision's models: all of its classifiers, with what was published beside them, and nothing unsafe."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torchvision import models as tv
@@ -114,6 +116,15 @@ def test_former_names_in_published_files_are_understood(tmp_path):
     assert all(torch.equal(loaded[key], state[key]) for key in state)
 
 
+def test_counters_that_evaluation_does_not_use_may_be_missing(tmp_path):
+    state = tv.mobilenet_v3_small(weights=None).state_dict()
+    for key in [key for key in state if key.endswith("num_batches_tracked")]:
+        del state[key]  # the notes of version stay, so PyTorch misses the counters
+    torch.save(state, tmp_path / "lean.pth")
+    loaded = zoo.load_model("mobilenet_v3_small", weights=tmp_path / "lean.pth").state_dict()
+    assert all(torch.equal(loaded[key], state[key]) for key in state)
+
+
 def test_heads_that_only_training_uses_are_left_out(tmp_path):
     whole = tv.googlenet(weights=None, aux_logits=True, init_weights=False)
     torch.save(whole.state_dict(), tmp_path / "google.pth")
@@ -134,7 +145,7 @@ def test_safetensors_without_version_notes_are_not_taken_for_an_old_layout(tmp_p
 
 def test_a_vision_transformer_has_the_size_of_its_weights():
     assert zoo.model_card("vit_h_14").input_shape == (3, 518, 518)
-    assert TorchvisionModel("vit_b_16").build(None).image_size == 224
+    assert TorchvisionModel("vit_b_16").build(Path("vit_b_16_swag-9ac1b537.pth")).image_size == 384
 
 
 SEEN = {

