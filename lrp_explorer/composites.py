@@ -151,7 +151,8 @@ def _served(graph: Graph, name: str, rule: Rule) -> list[str]:
                 f"{type(rule).__name__} cannot serve layer {name!r} ({node.op}, kind {node.kind!r}); "
                 f"it serves {', '.join(sorted(rule.kinds))}. Rules for this layer: {_candidates(node.kind)}"
             )
-        return [name]
+        # The bare name means every use of the module; name@1 one of them.
+        return [name, *(n.name for n in graph if n.inputs and n.name.startswith(f"{name}@"))]
     inside = [n for n in graph if n.inputs and n.module.startswith(f"{name}.") and n.kind in rule.kinds]
     if not inside:
         graph.resolve(name)

@@ -22,6 +22,9 @@ from lrp_explorer.graph import INPUT
 from lrp_explorer.results import CoverageRow, Relevance, Table
 from lrp_explorer.rules import Rule
 
+# Kept states of relevance, one for every layer and setting.
+_STATES = 100_000
+
 
 class Session:
     """Explains one batch under changing settings, from one recorded forward pass.
@@ -173,6 +176,9 @@ class Session:
 
     def _chain(self, rules: Mapping[str, Rule], seed_key: Any) -> dict[str, int]:
         """Number the state of every layer's relevance by all that it depends on: the seed, and the rules above it."""
+        if len(self._tokens) > _STATES:
+            # Sliders make new states for ever; forgetting them all costs one computation.
+            self._tokens, self.cache = {}, Cache(self.cache.budget)
         tokens: dict[str, int] = {}
         for name in reversed(self.graph.layers):
             users = self.graph.consumers[name]

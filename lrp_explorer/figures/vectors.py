@@ -105,7 +105,7 @@ def _figure(title: str, count: int, **layout: Any) -> go.Figure:
         margin={"l": 56, "r": 16, "t": 30 if title else 12, "b": 44, "autoexpand": False},
         xaxis={
             "range": [-0.6, count - 0.4],
-            "title": {"text": "neuron", "standoff": 6},
+            "title": {"text": "neuron", "standoff": 6, "font": {"size": 12}},
             "showgrid": False,
             "zeroline": False,
             "color": theme.MUTED,

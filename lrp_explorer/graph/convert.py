@@ -14,7 +14,7 @@ from torch.fx.node import map_aggregate
 
 from lrp_explorer.errors import ModelError
 from lrp_explorer.graph.nodes import INPUT, Graph, Node, Ref
-from lrp_explorer.graph.ops import OPS, SHAPE_ONLY, op_name
+from lrp_explorer.graph.ops import FIRST_ONLY, OPS, SHAPE_ONLY, op_name
 from lrp_explorer.graph.source import call_site
 
 _WEIGHTS = (InputKind.PARAMETER, InputKind.BUFFER)
@@ -149,7 +149,8 @@ def _convert(node: fx.Node, names: dict[Any, str], depends: set[fx.Node], module
     is_shape = op in SHAPE_ONLY or isinstance(
         node.meta.get("val"), (int, float, torch.SymInt, torch.SymFloat, torch.SymBool)
     )
-    inputs = () if is_shape else tuple(names[n] for n in _ordered(args, kwargs) if n in depends)
+    carriers = args[:1] if op in FIRST_ONLY else args
+    inputs = () if is_shape else tuple(names[n] for n in _ordered(carriers, kwargs) if n in depends)
     if inputs:
         depends.add(node)
     convert_value = lambda value: Ref(names[value]) if isinstance(value, fx.Node) else value  # noqa: E731

@@ -83,7 +83,7 @@ OPS: dict[str, Op] = {
         "split chunk unbind narrow index index_select roll flip clone contiguous alias detach pad constant_pad_nd "
         "reflection_pad2d replication_pad2d movedim swapaxes pixel_shuffle pixel_unshuffle channel_shuffle _to_copy "
         "dropout native_dropout feature_dropout lift_fresh_copy unfold to split_with_sizes "
-        "tensor_split expand_as view_as reshape_as native_channel_shuffle",
+        "tensor_split type_as expand_as view_as reshape_as native_channel_shuffle",
         sign="keeps",
     ),
     **_table("activation", "relu relu6 sigmoid hardsigmoid softplus clamp_min abs square", sign="nonnegative"),
@@ -104,6 +104,9 @@ OPS: dict[str, Op] = {
 SHAPE_ONLY = frozenset(
     "new_zeros new_ones new_full new_empty zeros_like ones_like full_like empty_like sym_size".split()
 )
+
+# Operations that take the values of their first argument, and of the others nothing but the shape or type.
+FIRST_ONLY = frozenset("expand_as view_as reshape_as type_as".split())
 
 
 def op_name(target: object) -> str:

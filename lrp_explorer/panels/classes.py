@@ -24,7 +24,7 @@ class Classes:
         self._state = state
         self._known: tuple[int, tuple[str, ...]] | None = None
         self.pane = PlotlyPane(theme.blank(), height=HEIGHT, description="Most probable classes")
-        self.choice = ipywidgets.Dropdown(description="Explain", options=[("the predicted class", PREDICTED)])
+        self.choice = frame.Picker(description="Explain", options=[("the predicted class", PREDICTED)])
         title = ipywidgets.HTML(frame.heading("Class", "click a bar to explain it"))
         self.card = frame.card([title, self.pane, self.choice], "classes")
         self.pane.on_click(guarded(self._click))
@@ -46,15 +46,13 @@ class Classes:
             name = probabilities.class_name(names, index)
             options.append((name if name == str(index) or not names else f"{index} · {name}", index))
         value = PREDICTED if self._state.target is None else self._state.target
-        with self.choice.hold_trait_notifications():
-            self.choice.options = options
-            self.choice.value = value if value < count else PREDICTED
+        self.choice.refill(options, value if value < count else PREDICTED)
 
     def _click(self, point: dict[str, Any]) -> None:
         self._state.target = int(point["customdata"])
 
     def _choose(self, change: dict[str, Any]) -> None:
-        if change["new"] is not None:
+        if not self.choice.refilling and change["new"] is not None:
             self._state.target = None if change["new"] == PREDICTED else change["new"]
 
     def _follow(self) -> None:

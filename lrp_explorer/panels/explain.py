@@ -11,7 +11,8 @@ from lrp_explorer.panels import frame
 from lrp_explorer.panels.base import Panel
 from lrp_explorer.panels.catalogue import Catalogue
 from lrp_explorer.panels.classes import Classes
-from lrp_explorer.panels.explanation import Explainer, Explanation
+from lrp_explorer.panels.explainer import Explainer
+from lrp_explorer.panels.explanation import Explanation
 from lrp_explorer.panels.propagation import Propagation
 from lrp_explorer.panels.stage import Stage
 from lrp_explorer.panels.state import ExplainState

@@ -70,3 +70,25 @@ def row(children: Sequence[ipywidgets.Widget], name: str) -> ipywidgets.HBox:
     box = ipywidgets.HBox(list(children))
     box.add_class(f"lrp-{name}")
     return box
+
+
+class Picker(ipywidgets.Dropdown):
+    """A dropdown whose options can be replaced without its observers being told of a choice that nobody made.
+
+    Attributes
+    ----------
+    refilling : bool
+        True while `refill` works; observers of `value` are to do nothing then.
+    """
+
+    refilling = False
+
+    def refill(self, options: Sequence[Any], value: Any) -> None:
+        """Replace the options and select `value`, one of the new ones."""
+        self.refilling = True
+        try:
+            # The first option is selected in between, always.
+            self.options = options
+            self.value = value
+        finally:
+            self.refilling = False

@@ -34,7 +34,7 @@ class Subject:
         self._state, self._catalogue = state, catalogue
         self._count: int | None = None
         self.model = ipywidgets.Dropdown(description="Model", options=catalogue.models(), value=state.model)
-        self.data = ipywidgets.Dropdown(description="Data", options=[state.data], value=state.data)
+        self.data = frame.Picker(description="Data", options=[state.data], value=state.data)
         self.number = ipywidgets.BoundedIntText(description="Example", value=state.example, min=0, max=state.example)
         self.about = ipywidgets.HTML()
         self.label = ipywidgets.HTML()
@@ -59,7 +59,7 @@ class Subject:
             return guarded(lambda change: setattr(self._state, name, change["new"]))
 
         self.model.observe(write("model"), "value")
-        self.data.observe(write("data"), "value")
+        self.data.observe(guarded(self._choose_data), "value")
         self.number.observe(write("example"), "value")
         self.previous.on_click(guarded(lambda _: self._step(-1)))
         self.next.on_click(guarded(lambda _: self._step(1)))
@@ -67,6 +67,10 @@ class Subject:
         self._state.observe(guarded(lambda _: self._follow_model()), "model")
         self._state.observe(guarded(lambda _: self._follow_data()), "data")
         self._state.observe(guarded(lambda _: self._follow_example()), "example")
+
+    def _choose_data(self, change: dict[str, Any]) -> None:
+        if not self.data.refilling:
+            self._state.data = change["new"]
 
     def _step(self, by: int) -> None:
         if self._count:
@@ -81,8 +85,7 @@ class Subject:
         self.model.value = self._state.model
         fitting = self._catalogue.datasets(self._state.model)
         keep = self._state.data if self._state.data in fitting else fitting[0]
-        with self.data.hold_trait_notifications():
-            self.data.options, self.data.value = fitting, keep
+        self.data.refill(fitting, keep)
         self._state.data = keep
         self.about.value = _about(self._catalogue.card(self._state.model))
 

@@ -70,7 +70,7 @@ def open_image(source: str | os.PathLike[str] | bytes) -> Image.Image:
 def _check_size(image: Image.Image, name: str) -> None:
     width, height = image.size
     if width * height > PIXEL_LIMIT:
-        raise DataError(_too_large(name, f"{width} × {height} = {width * height / 1e6:.0f} megapixels"))
+        raise DataError(_too_large(name, f"{width} × {height} = {width * height / 1e6:.4g} megapixels"))
     if max(width, height) > ASPECT_LIMIT * min(width, height):
         raise DataError(
             f"{name} is {width} × {height} pixels; expected a longest side of at most {ASPECT_LIMIT} times the "

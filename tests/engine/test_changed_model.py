@@ -81,6 +81,7 @@ def test_the_model_is_explained_as_it_is_now(change):
     model, x = Model().double().eval(), torch.randn(2, 5, dtype=torch.float64)
     before = lrp.Session(model, x, device="cpu").logits
     change(model)
+    model.eval()
     wanted = model(x).detach()
     assert not torch.allclose(before, wanted)
     torch.testing.assert_close(lrp.Session(model, x, device="cpu").logits, wanted, rtol=1e-12, atol=0)

@@ -41,7 +41,7 @@ def awake(name, edge):
         elif isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.running_mean.normal_(0, 0.1, generator=source)
             module.running_var.uniform_(0.5, 1.5, generator=source)
-            nn.init.uniform_(module.weight, 0.5, 1.5, generator=source)
+            nn.init.uniform_(module.weight, 0.5, 1.0, generator=source)
             nn.init.normal_(module.bias, std=0.1, generator=source)
     return model.double().eval()
 

@@ -87,6 +87,7 @@ LINEAR_FUNCTIONS = {
     "rsub": lambda a, b: 2.0 - a,
     "scaled, shifted": lambda a, b: -(a / 4) * 3.0 + 0.25,
     "broadcast": lambda a, b: b - a.mean(1, keepdim=True),
+    "expanded": lambda a, b: a.mean(1, keepdim=True).expand_as(b) - b[:, :1].expand(-1, 6),
     "concatenated, cut": lambda a, b: torch.cat([a, b, a], 1)[:, 2:15:2],
     "stacked": lambda a, b: torch.stack([a, b], -1),
     "padded, turned": lambda a, b: F.pad(a.view(-1, 2, 3).transpose(1, 2), (1, 0)).flip(1),

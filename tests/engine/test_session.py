@@ -112,6 +112,35 @@ def test_weights_that_are_changed_and_put_back_are_no_change(model, x):
     assert torch.equal(kept.relevance(target=1).input, wanted)
 
 
+def test_a_session_that_is_used_for_ever_does_not_grow_for_ever(model, x, monkeypatch):
+    monkeypatch.setattr(session, "_STATES", 50)
+    kept = lrp.Session(model, x)
+    for step in range(20):
+        composite = EpsilonPlus(epsilon=0.01 * step)
+        found = kept.relevance(composite=composite).input
+        assert len(kept._tokens) <= 50 + len(kept.layers)
+    assert torch.equal(found, lrp.explain(model, x, composite=composite).input)
+
+
+def test_an_override_by_name_serves_every_use_of_a_module(x):
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(1, 1, 3, padding=1), nn.Linear(64, 3)
+
+        def forward(self, x):
+            return self.head(self.conv(self.conv(x).relu()).relu().flatten(1))
+
+    composite = EpsilonPlus().override({"conv": rules.WSquare()})
+    table = {row.layer: row.rule for row in lrp.coverage(Twice().eval(), x, composite)}
+    assert table["conv"].startswith("WSquare")
+    assert table["conv@1"].startswith("WSquare")
+    one = EpsilonPlus().override({"conv@1": rules.Flat()})
+    once = {row.layer: row.rule for row in lrp.coverage(Twice().eval(), x, one)}
+    assert once["conv"].startswith("ZPlus")
+    assert once["conv@1"].startswith("Flat")
+
+
 def test_coverage_tells_the_rule_of_every_layer_before_anything_runs(model, x):
     table = lrp.coverage(model, x, "epsilon-plus-flat")
     assert [row.layer for row in table] == ["0", "1", "2", "3", "4", "5", "6"]

@@ -128,3 +128,14 @@ def test_the_sign_of_one_task_does_not_outlive_it_in_the_next(sign):
         busy(False)
     time.sleep(0.1)
     assert shown == []
+
+
+def test_a_timer_that_fires_too_late_shows_nothing(sign):
+    busy, shown = sign
+    busy(True)
+    timer = busy._timer
+    busy(False)
+    assert timer.finished.is_set()
+    # It had fired already and waited for its turn.
+    busy._appear()
+    assert shown == []

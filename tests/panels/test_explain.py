@@ -9,7 +9,7 @@ import lrp_explorer as lrp
 from lrp_explorer.errors import DataError, UnknownNameError
 from lrp_explorer.figures import layers, theme
 from lrp_explorer.panels.explain import ExplainPanel
-from lrp_explorer.panels.explanation import SEEN
+from lrp_explorer.panels.explainer import SEEN
 
 
 @pytest.fixture
@@ -124,6 +124,41 @@ def test_a_click_on_a_thumbnail_or_a_sum_enlarges_the_layer(explorer):
     figure = stage.layer.pane.figure
     assert figure.data[0].type == "bar"
     assert list(figure.layout.xaxis.ticktext) == list("0123456789")
+
+
+def test_a_class_given_from_the_beginning_is_kept_when_the_list_is_filled(explorer):
+    one = explorer(target=7)
+    assert one.panel.errors.message == ""
+    assert one.state.target == one.panel.classes.choice.value == 7
+    assert "“7”" in one.panel.stage.input.heading.value
+    changes = []
+    one.state.observe(changes.append, "target")
+    one.panel.classes._list(12, ())
+    assert one.panel.classes.choice.value == 7
+    assert changes == []
+
+
+def test_data_that_fit_the_next_model_too_stay_and_so_does_the_example(explorer):
+    one = explorer(example=3)
+    one.panel._catalogue.datasets = lambda model: ["mnist", "digits"]
+    one.panel.subject.model.value = "digits-mlp"
+    settled(one)
+    assert (one.state.data, one.state.example) == ("digits", 3)
+    assert one.panel.subject.data.value == "digits"
+    assert one.panel.errors.message == ""
+
+
+def test_a_model_without_the_data_set_shown_brings_its_own(explorer):
+    one = explorer(net(), torch.rand(2, 1, 6, 6), composite="epsilon-plus")
+    assert one.panel.subject.data.options == ("your data",)
+    offered = []
+    one.state.observe(lambda change: offered.append(change["new"]), "data")
+    one.panel._catalogue.datasets = lambda model: ["digits", "mnist"]
+    one.panel.subject.model.value = "digits-mlp"
+    settled(one)
+    assert one.panel.errors.message == ""
+    assert (one.panel.subject.data.options, one.panel.subject.data.value) == (("digits", "mnist"), "digits")
+    assert offered == ["digits"]
 
 
 def test_examples_are_walked_through_in_a_circle(explorer):
@@ -298,7 +333,9 @@ def test_a_name_that_is_markup_stays_a_name(explorer):
     one = explorer(net(), data, composite="epsilon-plus", target=0)
     assert "<img" not in one.panel.stage.input.heading.value
     assert "<img" not in one.panel.subject.label.value
+    assert "&lt;img" in one.panel.subject.label.value
     assert not any("<img" in a.text for a in one.panel.classes.pane.figure.layout.annotations)
+    assert one.panel.errors.message == ""
 
 
 def test_dragging_paints_on_the_way_and_ends_on_the_last_value(explorer):

@@ -44,3 +44,15 @@ def test_what_a_heading_shows_cannot_become_markup():
 def test_cards_and_rows_carry_their_names():
     assert frame.card([], "sums")._dom_classes == ("lrp-card", "lrp-card-sums")
     assert frame.row([], "head")._dom_classes == ("lrp-head",)
+
+
+def test_a_picker_is_refilled_without_a_choice_that_nobody_made():
+    picker, seen = frame.Picker(options=["a", "b"], value="b"), []
+    picker.observe(lambda change: seen.append(change["new"]) if not picker.refilling else None, "value")
+    picker.refill(["c", "d", "e"], "e")
+    assert (picker.options, picker.value, seen) == (("c", "d", "e"), "e", [])
+    picker.value = "d"
+    assert seen == ["d"]
+    with pytest.raises(Exception, match="Invalid selection"):
+        picker.refill(["f"], "g")
+    assert not picker.refilling

@@ -6,7 +6,8 @@ from torch import nn
 import lrp_explorer as lrp
 from lrp_explorer.errors import Cancelled, InputError
 from lrp_explorer.panels.catalogue import Catalogue
-from lrp_explorer.panels.explanation import Explainer, top
+from lrp_explorer.panels.explainer import Explainer
+from lrp_explorer.panels.explanation import top
 from lrp_explorer.panels.state import ExplainState
 
 

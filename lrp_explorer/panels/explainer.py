@@ -1,0 +1,165 @@
+"""From a request to an explanation: opens model and data, keeps recorded forwards, turns tensors into numbers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from lrp_explorer.engine import Session
+from lrp_explorer.errors import Cancelled, InputError
+from lrp_explorer.figures import conservation, layers, probabilities
+from lrp_explorer.panels import parameters, threads
+from lrp_explorer.panels.catalogue import Catalogue, Kept
+from lrp_explorer.panels.explanation import Example, Explanation
+from lrp_explorer.panels.own import Source
+from lrp_explorer.panels.state import Request
+from lrp_explorer.results import CoverageRow
+
+KEPT_SESSIONS = 4
+KEPT_BYTES = 128 * 2**20
+"""For the steps that each session keeps beside its recording: enough to go back and forth, also on a small server."""
+
+SEEN = 0.999
+"""Share of a layer's values within its colour range: a handful of extreme ones would leave a photograph's map pale."""
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """One forward, kept for every rule and class that will be asked about it."""
+
+    session: Session
+    example: Example
+    bounds: tuple[Any, Any]
+    own_bounds: bool
+
+    @cached_property
+    def activations(self) -> int:
+        """How many numbers the forward has left behind."""
+        return sum(value.numel() for value in self.session.record.values.values())
+
+
+class Explainer:
+    """Answers requests; called on one thread only.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+        Where models and data come from.
+    device : str, default "auto"
+        See `lrp_explorer.Session`.
+    """
+
+    def __init__(self, catalogue: Catalogue, device: str = "auto") -> None:
+        self._catalogue, self._device = catalogue, device
+        self._recorded = Kept(KEPT_SESSIONS)
+
+    def __call__(self, request: Request, stale: Callable[[], bool] = lambda: False) -> Explanation:
+        """Explain one example.
+
+        Raises
+        ------
+        Cancelled
+            As soon as `stale()` says that nobody waits for the answer any more.
+        LrpError
+            Whatever the zoo or the engine refuses, with what to do about it.
+        """
+        recorded = self._recorded.get(request.topic, lambda: self._record(request, stale))
+        _go_on(stale)
+        composite = parameters.build(request.composite, request.rule, dict(request.numbers), recorded.bounds)
+        begun = time.perf_counter()
+        with threads.suited(recorded.activations):
+            relevance = recorded.session.relevance(target=request.target, composite=composite, should_stop=stale)
+            infos = tuple(_layer(name, value) for name, value in relevance.maps.items())
+        seconds = time.perf_counter() - begun
+        _go_on(stale)
+        coverage = tuple(recorded.session.coverage(composite))
+        start = float(relevance.start[0].double().sum())
+        return Explanation(
+            request=request,
+            example=recorded.example,
+            logits=relevance.logits[0].double().cpu().numpy(),
+            target=int(relevance.target[0]),
+            layers=infos,
+            sums=conservation.info([i.name for i in infos], [i.total for i in infos], start),
+            coverage=coverage,
+            notes=_notes(request, recorded, coverage),
+            device=str(recorded.session.device),
+            seconds=seconds,
+        )
+
+    def _record(self, request: Request, stale: Callable[[], bool]) -> _Recorded:
+        model = self._catalogue.open_model(request.model)
+        _go_on(stale)
+        data = self._catalogue.open_data(request.data, request.model)
+        if not 0 <= request.example < len(data):
+            raise InputError(f"example {request.example} was asked for; {data.name} has 0 to {len(data) - 1}")
+        tensor, label = data[request.example]
+        _go_on(stale)
+        session = Session(model, tensor[None], device=self._device, memory=KEPT_BYTES)
+        bounds = getattr(model, "input_bounds", None)
+        card = self._catalogue.card(request.model)
+        example = Example(
+            picture=_picture(data, request.example, tensor),
+            label=_label(data, label),
+            caption=_caption(data, request.example),
+            count=len(data),
+            classes=_classes(card, model, data, session.logits.shape[1]),
+        )
+        return _Recorded(session, example, bounds or _range(tensor), bounds is None)
+
+
+def _go_on(stale: Callable[[], bool]) -> None:
+    if stale():
+        raise Cancelled("a newer request has come")
+
+
+def _layer(name: str, relevance: torch.Tensor) -> layers.LayerInfo:
+    one = relevance[0].detach()
+    shape = tuple(one.shape)
+    axis = layers.summed_axis(shape)
+    if axis is not None:
+        # Summed where it was computed: a hundred times less to bring over from a GPU.
+        one = one.sum(axis, keepdim=True)
+    return layers.info(name, one.double().cpu().numpy(), quantile=SEEN, shape=shape)
+
+
+def _picture(data: Source, index: int, tensor: torch.Tensor) -> np.ndarray | None:
+    return data.image(index) if tensor.ndim in (2, 3) else None
+
+
+def _label(data: Source, label: int | None) -> str:
+    return "" if label is None or label < 0 else probabilities.class_name(data.classes, int(label))
+
+
+def _caption(data: Source, index: int) -> str:
+    caption = getattr(data, "caption", None)
+    return "" if caption is None else caption(index)
+
+
+def _classes(card: Any, model: Any, data: Source, count: int) -> tuple[str, ...]:
+    for owner in (card, model, data):
+        names = tuple(str(name) for name in getattr(owner, "classes", None) or ())
+        if len(names) == count:
+            return names
+    return ()
+
+
+def _range(tensor: torch.Tensor) -> tuple[list[float], list[float]]:
+    """Lowest and highest value of each channel, kept apart where they are equal."""
+    flat = tensor.double().reshape(tensor.shape[0], -1) if tensor.ndim == 3 else tensor.double().reshape(1, -1)
+    low, high = flat.amin(1), flat.amax(1)
+    high = torch.where(high > low, high, low + 1.0)
+    return low.tolist(), high.tolist()
+
+
+def _notes(request: Request, recorded: _Recorded, coverage: tuple[CoverageRow, ...]) -> tuple[str, ...]:
+    notes = [f"{row.layer} ({row.op}, {row.rule.split('(')[0]}): {row.note}" for row in coverage if row.note]
+    if recorded.own_bounds and parameters.needs_bounds(request.composite, request.rule):
+        notes.append("lowest and highest input are taken from this example; set model.input_bounds = (low, high)")
+    return tuple(notes)
