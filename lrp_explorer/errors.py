@@ -66,7 +66,8 @@ def unknown_name(kind: str, name: object, known: Iterable[str], hint: str = "") 
         To be raised by the caller.
     """
     names = list(known)
-    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
+    by_lower = {known_name.lower(): known_name for known_name in names}
+    near = [by_lower[low] for low in difflib.get_close_matches(str(name).lower(), by_lower, n=3, cutoff=0.5)]
     guess = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
     shown = ", ".join(names[:40]) + (f", … ({len(names)} in all)" if len(names) > 40 else "")
     return UnknownNameError(f"unknown {kind} {name!r}.{guess} Known: {shown or 'none'}.{' ' + hint if hint else ''}")
