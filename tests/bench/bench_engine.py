@@ -9,13 +9,13 @@ fresh process which does one thing only. zennit and captum are left out where th
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -125,14 +125,18 @@ def memory(what: str, name: str, batch: int) -> None:
         model(x[:1])
     if what == "ours":
         lrp.coverage(model, x, COMPOSITES["ε, γ, zᴮ"])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     if what == "fb":
         forward_backward(model, x)
     else:
         lrp.explain(model, x, composite=COMPOSITES["ε, γ, zᴮ"])
-    print(
-        f"{(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024:.0f} MiB over {before / 1024:.0f} MiB"
-    )
+    print(f"{peak() - before:.0f} MiB over {before:.0f} MiB")
+
+
+def peak() -> float:
+    """Return the largest resident size of this process so far, in MiB (Linux; getrusage would count the parent's)."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
 
 
 def main() -> None:
