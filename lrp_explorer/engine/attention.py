@@ -12,6 +12,7 @@ from lrp_explorer.engine.linear import Account, divide, per_example, stabilize
 from lrp_explorer.engine.maps import vjp
 from lrp_explorer.engine.passing import fit, value_of
 from lrp_explorer.engine.record import Record
+from lrp_explorer.errors import CoverageError
 from lrp_explorer.graph import Node
 from lrp_explorer.rules import Attention, EqualSplit
 
@@ -65,7 +66,7 @@ def attention_step(
     """Execute `Attention` at a node."""
     args, kwargs = record.arguments(node)
     query, key, value = args[:3]
-    scores, mask = _scores(query, key, args, kwargs)
+    scores, mask = _scores(node, query, key, args, kwargs)
     masked = scores if mask is None else scores + mask
     weights = masked.softmax(-1)
     output = record.value(node.name)
@@ -85,12 +86,15 @@ def attention_step(
     return [parts.get(position, torch.zeros_like(args[position])) for position in given]
 
 
-def _scores(query: Tensor, key: Tensor, args: Any, kwargs: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
+def _scores(node: Node, query: Tensor, key: Tensor, args: Any, kwargs: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
     """Scores Q·Kᵀ·scale without mask, and the mask as numbers to add."""
     mask = kwargs.get("attn_mask", args[3] if len(args) > 3 else None)
     causal = kwargs.get("is_causal", args[5] if len(args) > 5 else False)
     if kwargs.get("enable_gqa"):
-        raise NotImplementedError("grouped-query attention has no rule yet; expand keys and values before the call")
+        raise CoverageError(
+            f"layer {node.name!r}: grouped-query attention (enable_gqa) at {node.source} has no rule; "
+            "repeat keys and values for every query head before the call, by repeat_interleave"
+        )
     scores = torch.matmul(query * _scale(query, kwargs), key.transpose(-1, -2))
     if causal:
         mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
