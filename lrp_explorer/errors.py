@@ -34,6 +34,10 @@ class NumericsError(LrpError, ArithmeticError):
     """A value became NaN or infinite; the message names the first layer where it happened."""
 
 
+class OutOfMemoryError(LrpError, MemoryError):
+    """The computation does not fit the memory of its device, however small its parts."""
+
+
 class WeightsError(LrpError, ValueError):
     """A weights file is unsafe, damaged, or belongs to another model."""
 

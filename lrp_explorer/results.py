@@ -36,7 +36,14 @@ class LedgerRow:
     relevance_out : float
         Relevance that its inputs received.
     to_bias, to_epsilon, other : float
-        Absorbed by the bias (or another constant), by the stabiliser, and lost otherwise.
+        Absorbed by the bias (or another constant), by the stabiliser, and lost otherwise. Together they are
+        `relevance_in` − `relevance_out`.
+    kind : str
+        Kind of the layer (``"max_pool"``, ``"gate"``, …), see `lrp_explorer.graph.ops.KINDS`.
+    magnitude : float
+        Σ|R| over its inputs: what cancels in `relevance_out` counts here.
+    note : str
+        Marks the first layer that hands down ten times the Σ|R| that was put in at the output.
     """
 
     layer: str
@@ -46,6 +53,9 @@ class LedgerRow:
     to_bias: float
     to_epsilon: float
     other: float
+    kind: str = ""
+    magnitude: float = 0.0
+    note: str = ""
 
 
 class Table(Sequence[Row], Generic[Row]):

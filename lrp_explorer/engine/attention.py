@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrp_explorer.engine.linear import Account, divide, per_example, stabilize
+from lrp_explorer.engine.account import Account, divide, per_example
 from lrp_explorer.engine.maps import vjp
 from lrp_explorer.engine.passing import fit, value_of
 from lrp_explorer.engine.record import Record
@@ -24,7 +24,7 @@ def split_product(
     doubled = 2.0 * product
     s = divide(relevance, doubled, epsilon)
     if account is not None:
-        account.to_epsilon = account.to_epsilon + per_example(s * (stabilize(doubled, epsilon) - doubled))
+        account.book(relevance, s, doubled, epsilon)
     return (
         fit(torch.matmul(s, right.transpose(-1, -2)), left) * left,
         fit(torch.matmul(left.transpose(-1, -2), s), right) * right,
@@ -48,7 +48,7 @@ def matmul_step(
     doubled = 2.0 * record.value(node.name)
     s = divide(relevance, doubled, rule.stabilizer)
     if account is not None:
-        account.to_epsilon = per_example(s * (stabilize(doubled, rule.stabilizer) - doubled))
+        account.book(relevance, s, doubled, rule.stabilizer)
     values = [record.value(name) for name in node.inputs]
     return [vjp(value_of(node, record, i), value, s) * value for i, value in enumerate(values)]
 
@@ -73,7 +73,7 @@ def attention_step(
     if not rule.through_softmax:
         s = divide(relevance, output, rule.stabilizer)
         if account is not None:
-            account.to_epsilon = per_example(s * (stabilize(output, rule.stabilizer) - output))
+            account.book(relevance, s, output, rule.stabilizer)
         parts = {2: fit(torch.matmul(weights.transpose(-1, -2), s), value) * value}
     else:
         to_weights, to_value = split_product(weights, value, output, relevance, rule.stabilizer, account)

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lrp_explorer.engine.linear import Account
+from lrp_explorer.engine.account import Account
 from lrp_explorer.engine.propagate import step
 from lrp_explorer.engine.record import Record
 from lrp_explorer.results import LedgerRow, Table
 from lrp_explorer.rules import Rule
+
+# Growth of Σ|R| over what was put in at which a layer is marked.
+TENFOLD = 10.0
 
 
 def ledger(record: Record, rules: Mapping[str, Rule], maps: Mapping[str, Tensor]) -> Table[LedgerRow]:
@@ -26,12 +29,16 @@ def ledger(record: Record, rules: Mapping[str, Rule], maps: Mapping[str, Tensor]
     maps : mapping
         Layer → relevance of its output.
     """
-    rows = []
+    rows: list[LedgerRow] = []
+    graph = record.graph
+    limit = TENFOLD * _magnitude(maps[graph.output])
     with torch.no_grad():
-        for node in reversed(record.graph.nodes):
+        for node in reversed(graph.nodes):
             if node.inputs:
                 account = Account()
                 parts = step(node, rules[node.name], record, maps[node.name], _forget, account=account)
+                magnitude = sum(_magnitude(part) for part in parts)
+                grown = magnitude >= limit > 0.0 and not any(row.note for row in rows)
                 rows.append(
                     LedgerRow(
                         layer=node.name,
@@ -41,6 +48,9 @@ def ledger(record: Record, rules: Mapping[str, Rule], maps: Mapping[str, Tensor]
                         to_bias=_total(account.to_bias),
                         to_epsilon=_total(account.to_epsilon),
                         other=_total(account.other),
+                        kind=node.kind,
+                        magnitude=magnitude,
+                        note=f"Σ|R| is {magnitude * TENFOLD / limit:.3g} times what was put in" if grown else "",
                     )
                 )
     return Table(rows)
@@ -51,4 +61,8 @@ def _forget(key, compute):
 
 
 def _total(value: Tensor | float) -> float:
-    return float(value.double().sum()) if isinstance(value, Tensor) else float(value)
+    return float(value.sum(dtype=torch.float64)) if isinstance(value, Tensor) else float(value)
+
+
+def _magnitude(value: Tensor) -> float:
+    return float(value.abs().sum(dtype=torch.float64))

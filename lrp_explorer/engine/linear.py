@@ -9,52 +9,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from lrp_explorer.engine.maps import LinearMap
-from lrp_explorer.rules import Flat, LinearRule, Share, WSquare, ZBox
+from lrp_explorer.engine.account import Account, divide, per_example, scaled_epsilon
+from lrp_explorer.engine.maps import LinearMap, Weight
+from lrp_explorer.rules import Flat, LinearRule, Share, WSquare, ZBox, Zero
 
 Memo = Callable[[Hashable, Callable[[], Tensor]], Tensor]
-
-
-@dataclass
-class Account:
-    """Where relevance went that no input received, per example ``(batch,)``."""
-
-    to_bias: Tensor | float = 0.0
-    to_epsilon: Tensor | float = 0.0
-    other: Tensor | float = 0.0
-
-
-def per_example(tensor: Tensor) -> Tensor:
-    """Sum over everything but the batch, in double precision."""
-    return tensor.reshape(tensor.shape[0], -1).sum(1, dtype=torch.float64)
-
-
-def scaled_epsilon(rule: LinearRule, z: Tensor) -> Tensor:
-    """ε of a rule that takes it relative to z ``(batch, ...)``: one number per example, shaped to broadcast."""
-    flat = z.flatten(1)
-    scale = flat.std(1, correction=0) if rule.relative == "std" else flat.square().mean(1).sqrt()
-    return (rule.stabilizer * scale).reshape(-1, *[1] * (z.dim() - 1))
-
-
-def stabilize(z: Tensor, epsilon: float | Tensor, sign: int = 0) -> Tensor:
-    """Return S(z) = z + ε·sign(z) with sign(0) = +1, as a new tensor; `sign` tells a sign that z is known to have."""
-    if sign:
-        return z + epsilon if sign > 0 else z - epsilon
-    if isinstance(epsilon, Tensor):
-        return torch.where(z < 0, z - epsilon, z + epsilon)
-    return torch.copysign(torch.full((), epsilon, dtype=z.dtype, device=z.device), z).add_(z)
-
-
-def divide(relevance: Tensor, z: Tensor, epsilon: float | Tensor, sign: int = 0) -> Tensor:
-    """Return R / S(z), as a new tensor; where S(z) is 0 (possible with ε = 0 only), 0."""
-    stabilized = stabilize(z, epsilon, sign)
-    if relevance.shape == stabilized.shape:
-        quotient = torch.div(relevance, stabilized, out=stabilized)
-    else:
-        quotient = torch.div(relevance, stabilized)
-    if isinstance(epsilon, float) and epsilon == 0.0:
-        quotient.masked_fill_((z == 0).expand_as(quotient), 0.0)
-    return quotient
 
 
 @dataclass
@@ -86,6 +45,7 @@ class LinearStep:
     rectified: Tensor | None = None
     memo: Memo = field(default=lambda _key, compute: compute())
     account: Account | None = None
+    _parts: dict[int, Tensor] = field(default_factory=dict, init=False)
 
     @cached_property
     def z(self) -> Tensor:
@@ -108,14 +68,13 @@ class LinearStep:
 
     def _plain(self, rule: LinearRule) -> Tensor:
         """Σ_j c_jk, with the bias if it absorbs."""
-        if rule.bias == "absorb" or self.layer.bias is None:
-            return self.z
-        return self.z - self.layer.bias
+        return self.z if rule.bias == "absorb" or self.layer.bias is None else self.z - self.layer.bias
 
     def _share(self, rule: LinearRule, share: Share, relevance: Tensor) -> Tensor:
-        denominator, sign = self._denominator(rule, share)
+        denominator, sign, fresh = self._denominator(rule, share)
         epsilon = self._epsilon(rule)
-        s = divide(relevance, denominator, epsilon, sign)
+        # The books still want the denominator as it is.
+        s = divide(relevance, denominator, epsilon, sign, fresh=fresh and self.account is None)
         # The sign of the output as the network has it decides, bias included in any case.
         if share.where == "positive" and self.rectified is None:
             s.masked_fill_(self.z <= 0, 0.0)
@@ -123,7 +82,7 @@ class LinearStep:
             s.masked_fill_(self.z >= 0, 0.0)
         if share.factor != 1.0:
             s.mul_(share.factor)
-        self._book(rule, share, s, denominator, epsilon, sign)
+        self._book(rule, share, relevance, s, denominator, epsilon, sign)
         return self._hand_down(s, share)
 
     def _hand_down(self, s: Tensor, share: Share) -> Tensor:
@@ -135,23 +94,39 @@ class LinearStep:
         return upper.addcmul_(self._transposed(s, p, r, q), self.x.clamp(max=0))
 
     def _transposed(self, s: Tensor, p: float, q: float, r: float) -> Tensor:
-        layer = self.layer
-        if (p, q, r) == (1.0, 0.0, 0.0) or not isinstance(layer.weight, Tensor):
-            return layer.transpose(s, layer.combine(p, q, r), self.x)
-        weight = self.memo(("weight", p, q, r), lambda: torch.as_tensor(layer.combine(p, q, r)))
-        return layer.transpose(s, weight, self.x)
+        return self.layer.transpose(s, self._weight(p, q, r), self.x)
+
+    def _weight(self, p: float, q: float, r: float) -> Weight:
+        """p·w + q·w⁺ + r·w⁻; w⁺ and w⁻ are made once, so that a moved γ takes one pass over the weights."""
+        weight = self.layer.weight
+        if not isinstance(weight, Tensor) or q == r:
+            return self.layer.combine(p, q, r)
+        if p == 0.0 and 0.0 in (q, r):
+            return _times(self._part(1 if q else -1), q or r)
+        if p and r == 0.0:
+            return torch.add(_times(weight, p), self._part(1), alpha=q)
+        if p and q == 0.0:
+            return torch.add(_times(weight, p), self._part(-1), alpha=r)
+        return self.layer.combine(p, q, r)
+
+    def _part(self, sign: int) -> Tensor:
+        if sign not in self._parts:
+            share = (1.0, 0.0) if sign > 0 else (0.0, 1.0)
+            made = self.memo(("weight", sign), lambda: torch.as_tensor(self.layer.combine(0.0, *share)))
+            self._parts[sign] = made
+        return self._parts[sign]
 
     def _epsilon(self, rule: LinearRule) -> float | Tensor:
         return float(rule.stabilizer) if rule.relative is None else scaled_epsilon(rule, self._plain(rule))
 
-    def _denominator(self, rule: LinearRule, share: Share) -> tuple[Tensor, int]:
-        """Return Σ_j (p·c + q·c⁺ + r·c⁻) + bias part, and its sign where it is known (0 where not)."""
+    def _denominator(self, rule: LinearRule, share: Share) -> tuple[Tensor, int, bool]:
+        """Return Σ_j (p·c + q·c⁺ + r·c⁻) + bias part, its sign where it is known (else 0), and whether it is fresh."""
         p, q, r = share.plain, share.positive, share.negative
         absorbs = rule.bias == "absorb"
         if p == 0.0 and r == 0.0:
-            return _times(self._signed(1, absorbs), q), 1
+            return _times(self._signed(1, absorbs), q), 1, q != 1.0
         if p == 0.0 and q == 0.0:
-            return _times(self._signed(-1, absorbs), r), -1
+            return _times(self._signed(-1, absorbs), r), -1, r != 1.0
         # Where relevance is zero the ReLU's output serves as well as z, and is there already.
         rectified = self.rectified is not None and absorbs and rule.relative is None
         total = _times(self.rectified if self.rectified is not None and rectified else self._plain(rule), p)
@@ -162,7 +137,7 @@ class LinearStep:
             safe = share.where == "negative" and p > 0.0 and absorbs
             negative = self._plain(rule) - self._signed(1, absorbs) if safe else self._signed(-1, absorbs)
             total = torch.add(total, negative, alpha=r)
-        return total, 1 if rectified and r == 0.0 else 0
+        return total, 1 if rectified and r == 0.0 else 0, bool(q or r)
 
     def _signed(self, sign: int, absorbs: bool) -> Tensor:
         """z⁺ = Σ_j c⁺_jk (or z⁻), with b⁺ (b⁻) if the bias absorbs."""
@@ -172,35 +147,48 @@ class LinearStep:
         layer, (q, r) = self.layer, (1.0, 0.0) if sign > 0 else (0.0, 1.0)
         bias = layer.bias_part(0.0, q, r) if absorbs else None
         if self.nonnegative:
-            return layer.apply(self.x, layer.combine(0.0, q, r), bias)
-        upper = layer.apply(self.x.clamp(min=0), layer.combine(0.0, q, r), bias)
-        return upper.add_(layer.apply(self.x.clamp(max=0), layer.combine(0.0, r, q), None))
+            return layer.apply(self.x, self._weight(0.0, q, r), bias)
+        upper = layer.apply(self.x.clamp(min=0), self._weight(0.0, q, r), bias)
+        return upper.add_(layer.apply(self.x.clamp(max=0), self._weight(0.0, r, q), None))
 
     def _book(
-        self, rule: LinearRule, share: Share, s: Tensor, denominator: Tensor, epsilon: float | Tensor, sign: int
+        self,
+        rule: LinearRule,
+        share: Share,
+        relevance: Tensor,
+        s: Tensor,
+        denominator: Tensor,
+        epsilon: float | Tensor,
+        sign: int,
     ) -> None:
         if self.account is None:
             return
-        self._book_epsilon(s, denominator, epsilon, sign)
+        # Outputs with z = 0 are booked by the caller where they belong to no share.
+        served = relevance * share.factor if share.where == "all" else torch.zeros_like(relevance)
+        self.account.book(served, s, denominator, epsilon, sign)
         bias = self.layer.bias_part(share.plain, share.positive, share.negative) if rule.bias == "absorb" else None
         if bias is not None:
             self.account.to_bias = self.account.to_bias + per_example(s * bias)
 
     def by_box(self, rule: ZBox, relevance: Tensor) -> Tensor:
         """Execute the zᴮ rule."""
-        layer = self.layer
         low, high = rule.low.like(self.x), rule.high.like(self.x)  # type: ignore[union-attr]
-        positive, negative = layer.combine(0.0, 1.0, 0.0), layer.combine(0.0, 0.0, 1.0)
-        corner = self.memo(
-            ("corner", rule), lambda: layer.apply(low, positive, None) + layer.apply(high, negative, None)
-        )
-        plain = self.z if layer.bias is None else self.z - layer.bias
-        denominator = plain - corner
-        s = divide(relevance, denominator, rule.stabilizer)
-        self._book_epsilon(s, denominator, rule.stabilizer)
-        down, upper = layer.transpose(s, layer.weight, self.x), layer.transpose(s, positive, self.x)
+        # No ε, γ or target moves this denominator.
+        denominator = self.memo(("box", rule.low, rule.high), lambda: self._in_box(low, high))
+        s = divide(relevance, denominator, float(rule.stabilizer))
+        if self.account is not None:
+            self.account.book(relevance, s, denominator, float(rule.stabilizer))
+        down, upper = self._transposed(s, 1.0, 0.0, 0.0), self._transposed(s, 0.0, 1.0, 0.0)
         # x·wᵀs − l·w⁺ᵀs − h·w⁻ᵀs, with w⁻ = w − w⁺.
         return (self.x - high).mul_(down).addcmul_(high - low, upper)
+
+    def _in_box(self, low: Tensor, high: Tensor) -> Tensor:
+        """Σ_j (a w − l w⁺ − h w⁻)."""
+        layer = self.layer
+        corner = layer.apply(low, self._weight(0.0, 1.0, 0.0), None).add_(
+            layer.apply(high, self._weight(0.0, 0.0, 1.0), None)
+        )
+        return self._plain(Zero(bias="ignore")) - corner
 
     def by_square(self, rule: WSquare, relevance: Tensor) -> Tensor:
         """Execute the w² rule."""
@@ -208,8 +196,9 @@ class LinearStep:
         denominator = self.layer.apply(torch.ones_like(self.x[:1]), weight, None)
         if rule.bias == "absorb" and self.layer.bias is not None:
             denominator = denominator + self.layer.bias.square()
-        s = divide(relevance, denominator, rule.stabilizer)
-        self._book_epsilon(s, denominator, rule.stabilizer)
+        s = divide(relevance, denominator, float(rule.stabilizer))
+        if self.account is not None:
+            self.account.book(relevance, s, denominator, float(rule.stabilizer))
         if self.account is not None and rule.bias == "absorb" and self.layer.bias is not None:
             self.account.to_bias = self.account.to_bias + per_example(s * self.layer.bias.square())
         return self.layer.transpose(s, weight, self.x)
@@ -218,8 +207,9 @@ class LinearStep:
         """Execute the flat rule."""
         weight = torch.ones_like(torch.as_tensor(self.layer.weight))
         denominator = self.memo("view", lambda: self.layer.apply(torch.ones_like(self.x[:1]), weight, None))
-        s = divide(relevance, denominator, rule.stabilizer)
-        self._book_epsilon(s, denominator, rule.stabilizer)
+        s = divide(relevance, denominator, float(rule.stabilizer))
+        if self.account is not None:
+            self.account.book(relevance, s, denominator, float(rule.stabilizer))
         if not self.layer.dense:
             return self.layer.transpose(s, weight, self.x)
         # All weights are equal: one channel of outputs and one of inputs stand for all.
@@ -227,11 +217,6 @@ class LinearStep:
         one = weight[:1, :1]
         shared = self.layer.transpose(s.sum(axis, keepdim=True), one, self.x.narrow(axis, 0, 1))
         return shared.expand_as(self.x).contiguous()
-
-    def _book_epsilon(self, s: Tensor, denominator: Tensor, epsilon: float | Tensor, sign: int = 0) -> None:
-        if self.account is not None:
-            absorbed = s * (stabilize(denominator, epsilon, sign) - denominator)
-            self.account.to_epsilon = self.account.to_epsilon + per_example(absorbed)
 
 
 def _times(z: Tensor, factor: float) -> Tensor:

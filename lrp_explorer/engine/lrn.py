@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from lrp_explorer.engine.linear import Account, divide, per_example, stabilize
+from lrp_explorer.engine.account import Account, divide
 from lrp_explorer.engine.record import Record
 from lrp_explorer.graph import Node
 from lrp_explorer.rules import LRNTaylor
@@ -35,7 +35,7 @@ def taylor_step(
     messages = own - pull * (window_sum(squares, before, after) - squares)
     s = divide(relevance, messages, rule.stabilizer)
     if account is not None:
-        account.to_epsilon = per_example(s * (stabilize(messages, rule.stabilizer) - messages))
+        account.book(relevance, s, messages, rule.stabilizer)
     pulled = pull * s
     # Channel j is a neighbour of those k whose window holds j: the window turned round.
     return [own * s - squares * (window_sum(pulled, after, before) - pulled)]

@@ -31,6 +31,8 @@ class LinearMap:
         ``transpose(s, w, x)`` is A_wᵀ(s), of the shape of ``x``.
     dense : bool
         Whether every output channel sees every input channel, with one ordinary weight for each pair.
+    groups : int
+        Groups of a convolution.
     """
 
     weight: Weight
@@ -38,6 +40,7 @@ class LinearMap:
     apply: Callable[[Tensor, Any, Tensor | None], Tensor]
     transpose: Callable[[Tensor, Any, Tensor], Tensor]
     dense: bool = False
+    groups: int = 1
 
     def combine(self, plain: float, positive: float, negative: float) -> Weight:
         """Return plain·w + positive·w⁺ + negative·w⁻."""
@@ -80,6 +83,8 @@ def linear_map(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], exampl
     """Build the map of a node whose constant arguments are resolved; `example` is its input, for the number of axes."""
     build = _BUILDERS.get(node.op, _weightless)
     made = build(node, args, kwargs, example)
+    for norm_args in kwargs.get("before", ()):
+        made = _folded_before(made, norm_args)
     for norm_args in kwargs.get("norms", ()):
         made = _folded(made, norm_args, channel_axis=1 if node.op.startswith("conv_transpose") else 0)
     return made
@@ -92,6 +97,20 @@ def batch_norm_factors(args: Sequence[Any]) -> tuple[Tensor, Tensor]:
     factor = torch.rsqrt(var + eps) if weight is None else weight * torch.rsqrt(var + eps)
     shift = -mean * factor if bias is None else bias - mean * factor
     return factor, shift
+
+
+def _folded_before(layer: LinearMap, norm_args: Sequence[Any]) -> LinearMap:
+    """Fold a batch norm of the layer's inputs into its weights, channel by channel."""
+    factor, shift = batch_norm_factors(norm_args)
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    grouped = weight.unflatten(0, (layer.groups, -1))
+    # One row for each group: the channels that the group reads.
+    column = (layer.groups, 1, -1, *[1] * (weight.dim() - 2))
+    moved = (grouped * shift.reshape(column)).flatten(2).sum(2).flatten()
+    bias = moved.reshape(-1, *[1] * (weight.dim() - 2))
+    bias = bias if layer.bias is None else layer.bias + bias
+    return replace(layer, weight=(grouped * factor.reshape(column)).flatten(0, 1), bias=bias)
 
 
 def _folded(layer: LinearMap, norm_args: Sequence[Any], channel_axis: int) -> LinearMap:
@@ -112,7 +131,7 @@ def _convolution(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], exam
     transposed = node.op.startswith("conv_transpose")
     given = dict(zip(("bias", "stride", "padding"), args[2:5], strict=False))
     rest = ("output_padding", "groups", "dilation") if transposed else ("dilation", "groups")
-    given |= dict(zip(rest, args[5:], strict=False)) | {k: v for k, v in kwargs.items() if k != "norms"}
+    given |= dict(zip(rest, args[5:], strict=False)) | {k: v for k, v in kwargs.items() if k not in ("norms", "before")}
     stride, dilation = _each(given.get("stride", 1), rank), _each(given.get("dilation", 1), rank)
     groups = given.get("groups", 1)
     extra = _each(given.get("output_padding", 0), rank)
@@ -132,7 +151,7 @@ def _convolution(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], exam
 
     bias = given.get("bias")
     column = None if bias is None else bias.reshape(-1, *[1] * rank)
-    return LinearMap(weight, column, apply, transpose, dense=groups == 1 and not transposed)
+    return LinearMap(weight, column, apply, transpose, dense=groups == 1 and not transposed, groups=groups)
 
 
 def _each(value: int | Sequence[int], rank: int) -> list[int]:

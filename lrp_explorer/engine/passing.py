@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lrp_explorer.engine.linear import Account, divide, per_example, scaled_epsilon, stabilize
+from lrp_explorer.engine.account import Account, divide, per_example, scaled_epsilon
 from lrp_explorer.engine.maps import vjp
 from lrp_explorer.engine.record import Record, resolve
 from lrp_explorer.graph import Node, Ref
@@ -83,7 +83,7 @@ def share_sum(
     epsilon = float(rule.stabilizer) if rule.relative is None else scaled_epsilon(rule, z)
     s = divide(relevance, z, epsilon)
     if account is not None:
-        account.to_epsilon = per_example(s * (stabilize(z, epsilon) - z))
+        account.book(relevance, s, z, epsilon)
         if constant is not None and rule.bias == "absorb":
             account.to_bias = per_example(s * constant)
     return [fit(s * value if sign == 1.0 else s * value * sign, value) for _, value, sign in data]
@@ -99,7 +99,7 @@ def by_magnitude(
     total = sizes[0] + sizes[1]
     s = divide(relevance, total, rule.stabilizer)
     if account is not None:
-        account.to_epsilon = per_example(s * (stabilize(total, rule.stabilizer) - total))
+        account.book(relevance, s, total, rule.stabilizer)
     return [fit(size * s, record.value(name)) for size, name in zip(sizes, node.inputs, strict=True)]
 
 
@@ -155,7 +155,7 @@ def average(node: Node, rule: Average, record: Record, relevance: Tensor, accoun
     z = mean(x)
     s = divide(relevance, z, rule.stabilizer)
     if account is not None:
-        account.to_epsilon = per_example(s * (stabilize(z, rule.stabilizer) - z))
+        account.book(relevance, s, z, rule.stabilizer)
     return [vjp(mean, x, s) * x]
 
 

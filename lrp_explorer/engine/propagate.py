@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from lrp_explorer.engine.account import Account
 from lrp_explorer.engine.attention import attention_step, matmul_step, softmax_step
-from lrp_explorer.engine.linear import Account, LinearStep, Memo
+from lrp_explorer.engine.linear import LinearStep, Memo
 from lrp_explorer.engine.lrn import taylor_step
 from lrp_explorer.engine.passing import average, by_gradient, by_magnitude, move, share_sum, to_signal, to_winner
 from lrp_explorer.engine.record import Record

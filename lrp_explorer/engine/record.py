@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -65,9 +65,27 @@ class Record:
             return self.values[self.overwritten[node.name]]
         return self.values[node.name].clamp(min=0)
 
+    def repeated(self, times: int) -> Record:
+        """Return the record of a batch that holds every example `times` times, all of them after one another."""
+        values = dict(self.values)
+        values[INPUT] = _tiled(self.values[INPUT], times)
+        for node in self.graph:
+            if node.inputs and node.name in values:
+                values[node.name] = _tiled(values[node.name], times)
+            elif node.name in values:
+                # Arithmetic on shapes, the batch among them.
+                args, kwargs = resolve(node.args, values), {k: resolve(v, values) for k, v in node.kwargs.items()}
+                values[node.name] = node.target(*args, **kwargs)
+        winners = {name: _tiled(index, times) for name, index in self.winners.items()}
+        return replace(self, values=values, winners=winners)
+
     def arguments(self, node: Node) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arguments of a node with every reference replaced by its value."""
         return resolve(node.args, self.values), {k: resolve(v, self.values) for k, v in node.kwargs.items()}
+
+
+def _tiled(value: Any, times: int) -> Any:
+    return value.repeat(times, *[1] * (value.dim() - 1)) if isinstance(value, Tensor) and value.dim() else value
 
 
 def resolve(argument: Any, values: Mapping[str, Any]) -> Any:
@@ -161,20 +179,21 @@ def _linear(
     # The map keeps the constants only; its input comes and goes.
     source = Ref(node.inputs[0])
     constants = tuple(None if given == source else arg for given, arg in zip(node.args, args, strict=True))
-    if node.norms:
-        kwargs["norms"] = [resolve(norm.args, values | {norm.inputs[0]: None}) for norm in node.norms]
+    folded = bool(node.norms or node.before)
+    for key, norms in (("norms", node.norms), ("before", node.before)):
+        if norms:
+            kwargs[key] = [resolve(norm.args, values | {norm.inputs[0]: None}) for norm in norms]
     maps[node.name] = made = linear_map(node, constants, kwargs, x)
-    if isinstance(made.weight, Tensor) and not node.norms and node.kind != "batch_norm":
-        kwargs.pop("norms", None)
+    if isinstance(made.weight, Tensor) and not folded and node.kind != "batch_norm":
         return node.target(*args, **kwargs)
-    if node.kind == "convolution" and node.norms and made.bias is not None:
+    if node.kind == "convolution" and folded and made.bias is not None:
         return _folded_call(node, args, kwargs, made)
     return made(x)
 
 
 def _folded_call(node: Node, args: Any, kwargs: dict[str, Any], made: LinearMap) -> Tensor:
     """Call the layer's own operation with folded weights, which adds the bias on the way."""
-    kwargs = {k: v for k, v in kwargs.items() if k not in ("norms", "bias")}
+    kwargs = {k: v for k, v in kwargs.items() if k not in ("norms", "before", "bias")}
     assert made.bias is not None
     return node.target(args[0], made.weight, made.bias.flatten(), *args[3:], **kwargs)
 

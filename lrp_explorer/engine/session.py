@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from lrp_explorer.composites import Composite, build
 from lrp_explorer.engine.cache import Cache, default_budget
@@ -15,15 +16,17 @@ from lrp_explorer.engine.checks import check_input, check_logits, check_model, c
 from lrp_explorer.engine.coverage import coverage_rows
 from lrp_explorer.engine.devices import full_precision, pick_device
 from lrp_explorer.engine.ledger import ledger
-from lrp_explorer.engine.propagate import rectified, step
+from lrp_explorer.engine.memory import exhausted, halving, report
 from lrp_explorer.engine.record import Record, record, weights_on
-from lrp_explorer.errors import Cancelled, InputError, unknown_name
+from lrp_explorer.engine.sweep import settings
+from lrp_explorer.engine.walk import Walk
+from lrp_explorer.errors import InputError, unknown_name
 from lrp_explorer.graph import INPUT
 from lrp_explorer.results import CoverageRow, Relevance, Table
 from lrp_explorer.rules import Rule
 
-# Kept states of relevance, one for every layer and setting.
-_STATES = 100_000
+# Targets of a sweep that run as one batch.
+_TOGETHER = 8
 
 
 class Session:
@@ -68,9 +71,18 @@ class Session:
             self._versions = [tensor._version for tensor in weights.values()]
             self.record: Record = record(self.graph, weights, x.to(self.device))
         self.logits = check_logits(self.record.values[self.graph.output]).clone()
-        self.cache = Cache(default_budget(self.device) if memory is None else memory)
-        self._tokens: dict[Any, int] = {}
+        self._walk = Walk(self.record, default_budget(self.device) if memory is None else memory)
         self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        dtype = str(self.logits.dtype).removeprefix("torch.")
+        exactly = f"{dtype} without TF32" if dtype == "float32" else dtype
+        return f"Session({type(self._model).__name__}, batch {len(self.logits)}, {self.device}, {exactly})"
+
+    @property
+    def cache(self) -> Cache:
+        """What is kept beside the recording."""
+        return self._walk.cache
 
     @property
     def layers(self) -> list[str]:
@@ -115,15 +127,103 @@ class Session:
         rules = chosen.assign(self.graph)
         targets = check_target(target, self.logits)
         start = start_relevance(seed, self.logits, targets)
+        maps = self._retrying(lambda: self._walk.relevance(rules, start, _seed_key(seed, targets), should_stop))
+        return self._answer(maps, chosen, rules, targets, start, seed)
+
+    def sweep(
+        self,
+        parameter: str,
+        values: Sequence[Any],
+        target: int | Tensor | None = None,
+        composite: str | Composite = "epsilon-plus-flat",
+        semiring: str = "real",
+        seed: str | Tensor = "logit",
+        progress: bool = False,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> list[Relevance]:
+        """Compute relevance for many values of one setting.
+
+        Parameters
+        ----------
+        parameter : str
+            An argument of `relevance` (``"target"``, ``"seed"`` …), a parameter of the composite (``"gamma"``), or
+            ``"layer:parameter"`` of one layer's rule (``"features.0:gamma"``).
+        values : sequence
+            Its values. Targets run together, as one batch over the one recorded forward; the others one after another,
+            each of them as far down from the output as it changes anything.
+        target, composite, semiring, seed, should_stop
+            See `relevance`.
+        progress : bool
+            Show a progress bar.
+
+        Returns
+        -------
+        list of Relevance
+            One for each value.
+        """
+        given = {"target": target, "composite": build(composite, self._bounds), "semiring": semiring, "seed": seed}
+        todo = settings(parameter, values, given, self.graph)
+        with tqdm(total=len(todo), disable=not progress, desc=parameter) as bar:
+            found: list[Relevance] = []
+            together = _TOGETHER if parameter == "target" and semiring == "real" and self.graph.batch is None else 1
+            for first in range(0, len(todo), together):
+                part = todo[first : first + together]
+                found += (
+                    self._at_once(part, should_stop)
+                    if len(part) > 1
+                    else [self.relevance(**part[0], should_stop=should_stop)]
+                )
+                bar.update(len(part))
+        return found
+
+    def _at_once(self, todo: list[dict[str, Any]], should_stop: Callable[[], bool] | None) -> list[Relevance]:
+        """Several targets as one batch."""
+        self._check_unchanged()
+        chosen, seed = todo[0]["composite"], todo[0]["seed"]
+        rules = chosen.assign(self.graph)
+        targets = [check_target(one["target"], self.logits) for one in todo]
+        starts = [start_relevance(seed, self.logits, one) for one in targets]
+        maps = self._retrying(
+            lambda: self._walk.relevance(rules, torch.cat(starts), None, should_stop, copies=len(todo))
+        )
+        split = {name: value.chunk(len(todo)) for name, value in maps.items()}
+        return [
+            self._answer({name: parts[i] for name, parts in split.items()}, chosen, rules, targets[i], starts[i], seed)
+            for i in range(len(todo))
+        ]
+
+    def _retrying(self, walk: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Walk; where memory runs out, once more after everything that is kept was let go."""
         with self._lock, torch.no_grad(), full_precision():
-            maps = self._walk(rules, start, _seed_key(seed, targets), should_stop)
+            for last in (False, True):
+                try:
+                    return walk()
+                except Exception as error:
+                    if not exhausted(error):
+                        raise
+                    if last:
+                        raise report(len(self.logits), self.device) from error
+                self._walk.forget()
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+        raise AssertionError("unreachable")
+
+    def _answer(
+        self,
+        maps: dict[str, Tensor],
+        chosen: Composite,
+        rules: Mapping[str, Rule],
+        targets: Tensor,
+        start: Tensor,
+        seed: str | Tensor,
+    ) -> Relevance:
         return Relevance(
             maps=maps,
             logits=self.logits.clone(),
             target=targets,
             start=start,
             composite=repr(chosen),
-            semiring=semiring,
+            semiring="real",
             seed=seed if isinstance(seed, str) else "tensor",
             _resolve=self.graph.resolve,
             _ledger=lambda: ledger(self.record, rules, maps),
@@ -142,63 +242,6 @@ class Session:
                 "make a new Session(model, x) to explain the model as it is now"
             )
         self._versions = versions
-
-    def _walk(
-        self, rules: Mapping[str, Rule], start: Tensor, seed_key: Any, should_stop: Callable[[], bool] | None
-    ) -> dict[str, Tensor]:
-        graph = self.graph
-        tokens = self._chain(rules, seed_key)
-        sparse = rectified(graph, rules)
-        arrived: dict[str, list[Tensor]] = {name: [] for name in graph.layers}
-        arrived[graph.output] = [start]
-        maps: dict[str, Tensor] = {}
-        for name in reversed(graph.layers):
-            if should_stop is not None and should_stop():
-                raise Cancelled(f"given up at layer {name!r}: a newer computation was asked for")
-            maps[name] = relevance = self._total(name, arrived.pop(name))
-            if name == INPUT:
-                continue
-            node = graph.by_name[name]
-            rule = rules[name]
-
-            def memo(key: Any, compute: Callable[[], Tensor], name: str = name) -> Tensor:
-                return self.cache.get((name, key), compute)
-
-            token = (tokens[name], rule)
-            if all(("step", token, i) in self.cache for i in range(len(node.inputs))):
-                parts = [self.cache.get(("step", token, i), _absent) for i in range(len(node.inputs))]
-            else:
-                parts = step(node, rule, self.record, relevance, memo, vanishes_below=name in sparse)
-                parts = [self.cache.get(("step", token, i), lambda p=part: p) for i, part in enumerate(parts)]
-            for source, part in zip(node.inputs, parts, strict=True):
-                arrived[source].append(part)
-        return {name: maps[name] for name in graph.layers}
-
-    def _chain(self, rules: Mapping[str, Rule], seed_key: Any) -> dict[str, int]:
-        """Number the state of every layer's relevance by all that it depends on: the seed, and the rules above it."""
-        if len(self._tokens) > _STATES:
-            # Sliders make new states for ever; forgetting them all costs one computation.
-            self._tokens, self.cache = {}, Cache(self.cache.budget)
-        tokens: dict[str, int] = {}
-        for name in reversed(self.graph.layers):
-            users = self.graph.consumers[name]
-            chain = tuple((user.name, rules[user.name], tokens[user.name]) for user in users)
-            state = (name, chain, seed_key if name == self.graph.output else None)
-            tokens[name] = self._tokens.setdefault(state, len(self._tokens))
-        return tokens
-
-    def _total(self, name: str, parts: list[Tensor]) -> Tensor:
-        if not parts:
-            # A value that no output depends on.
-            return torch.zeros_like(self.record.value(name))
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        return total
-
-
-def _absent() -> Tensor:
-    raise KeyError("a kept step went away while it was read")
 
 
 def _seed_key(seed: str | Tensor, targets: Tensor) -> Any:
@@ -243,4 +286,8 @@ def explain(
     >>> rel.input.shape
     torch.Size([1, 1, 28, 28])
     """
-    return Session(model, x, device, memory=0).relevance(target, composite, semiring, seed)
+
+    def once(x: Tensor, target: Any, seed: Any) -> Relevance:
+        return Session(model, x, device, memory=0).relevance(target, composite, semiring, seed)
+
+    return halving(once, x, target, seed, device) if isinstance(x, Tensor) and x.dim() else once(x, target, seed)

@@ -14,24 +14,47 @@ def canonize(graph: Graph) -> Graph:
 
 
 def fold_batch_norms(graph: Graph) -> Graph:
-    """Fold every batch norm that directly follows a convolution or dense layer into that layer's weights.
+    """Fold every batch norm next to a convolution or dense layer into that layer's weights.
 
-    Relevance of the folded layer's output is that of the batch norm's output, and both names stay known.
-    A batch norm that stands elsewhere (before a convolution, after a sum or a concatenation) stays a layer of its own.
+    One that directly follows such a layer is folded into it, and relevance of the layer's output is that of the batch
+    norm's. One that directly precedes a dense layer or a convolution without padding (padding adds zeros that the batch
+    norm would have moved) is folded into that. Both names stay known. A batch norm that stands elsewhere (between a sum
+    or a concatenation and a ReLU, as in DenseNet) stays a layer of its own.
     """
     nodes = {node.name: node for node in graph}
     notes = []
     for node in graph:
         if node.kind != "batch_norm":
             continue
-        source = nodes.get(node.inputs[0])
-        if source is None or source.kind not in ("convolution", "linear") or not _foldable(graph, source):
+        source, reader = nodes.get(node.inputs[0]), _sole_reader(graph, node)
+        if source is not None and source.kind in ("convolution", "linear") and _foldable(graph, source):
+            nodes[source.name] = replace(source, norms=(*source.norms, node))
+            host = source
+        elif reader is not None and _takes_before(nodes[reader.name]):
+            nodes[reader.name] = replace(nodes[reader.name], before=(node,))
+            host = reader
+        else:
             notes.append((node.name, "batch norm not folded: a layer of its own, one factor and one bias a channel"))
             continue
-        nodes[source.name] = replace(source, norms=(*source.norms, node))
-        nodes[node.name] = replace(node, kind="identity", op="folded", target=_same, args=(Ref(source.name),))
-        notes.append((node.name, f"folded into {source.name}"))
+        nodes[node.name] = replace(node, kind="identity", op="folded", target=_same, args=(Ref(node.inputs[0]),))
+        notes.append((node.name, f"folded into {host.name}"))
     return graph.with_nodes(tuple(nodes[node.name] for node in graph), tuple(notes))
+
+
+def _sole_reader(graph: Graph, node: Node) -> Node | None:
+    readers = graph.consumers[node.name]
+    return readers[0] if len(readers) == 1 and node.name != graph.output else None
+
+
+def _takes_before(reader: Node) -> bool:
+    """Whether a batch norm in front can be folded in: its channels are the inputs, and no padding comes between."""
+    if reader.before or reader.args[0] != Ref(reader.inputs[0]) or len(reader.inputs) != 1:
+        return False
+    if reader.op == "linear":
+        return reader.rank == 2
+    padding = reader.kwargs.get("padding", reader.static(4, 0))
+    unpadded = padding == "valid" or (padding != "same" and not any([padding] if isinstance(padding, int) else padding))
+    return reader.op in ("conv1d", "conv2d", "conv3d") and unpadded
 
 
 def _same(value: object) -> object:

@@ -164,6 +164,7 @@ def _convert(node: fx.Node, names: dict[Any, str], depends: set[fx.Node], module
         inputs=inputs,
         module=module[0],
         source=call_site(node.meta.get("stack_trace")),
+        rank=len(getattr(node.meta.get("val"), "shape", ())),
     )
 
 

@@ -44,8 +44,10 @@ class Node:
         relevance goes to these and to nothing else. Empty for constants and shapes.
     module, source : str
         Where the operation stands: module name and line of Python.
-    norms : tuple of Node
-        Batch norms folded into this node, in the order in which they act.
+    norms, before : tuple of Node
+        Batch norms folded into this node: those that follow it, in the order in which they act, and one that precedes.
+    rank : int
+        Number of axes of the value, the batch included; 0 where it is not a tensor.
     """
 
     name: str
@@ -58,6 +60,8 @@ class Node:
     module: str = ""
     source: str = ""
     norms: tuple[Node, ...] = ()
+    before: tuple[Node, ...] = ()
+    rank: int = 0
 
     def static(self, position: int, default: Any = None) -> Any:
         """Argument at `position`, or `default` where the call leaves it out."""

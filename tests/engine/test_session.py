@@ -7,7 +7,7 @@ from torch import nn
 import lrp_explorer as lrp
 from lrp_explorer import rules
 from lrp_explorer.composites import EpsilonGammaBox, EpsilonPlus, Uniform
-from lrp_explorer.engine import propagate, session
+from lrp_explorer.engine import propagate, walk
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def stepped(monkeypatch):
         names.append(node.name)
         return propagate.step(node, *args, **kwargs)
 
-    monkeypatch.setattr(session, "step", step)
+    monkeypatch.setattr(walk, "step", step)
     return names
 
 
@@ -113,12 +113,12 @@ def test_weights_that_are_changed_and_put_back_are_no_change(model, x):
 
 
 def test_a_session_that_is_used_for_ever_does_not_grow_for_ever(model, x, monkeypatch):
-    monkeypatch.setattr(session, "_STATES", 50)
+    monkeypatch.setattr(walk, "_STATES", 50)
     kept = lrp.Session(model, x)
     for step in range(20):
         composite = EpsilonPlus(epsilon=0.01 * step)
         found = kept.relevance(composite=composite).input
-        assert len(kept._tokens) <= 50 + len(kept.layers)
+        assert len(kept._walk._tokens) <= 50 + len(kept.layers)
     assert torch.equal(found, lrp.explain(model, x, composite=composite).input)
 
 
@@ -155,3 +155,20 @@ def test_a_gpu_gives_the_same_numbers(model, x):
     for composite in (EpsilonPlus(), EpsilonGammaBox(-3, 3)):
         here, there = (lrp.explain(model, x, composite=composite, device=device).input for device in ("cpu", "cuda"))
         torch.testing.assert_close(there.cpu(), here, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: PyTorch sees none on this machine")
+def test_the_walk_never_waits_for_the_gpu(model, x):
+    kept = lrp.Session(model, x, device="cuda")
+    given = EpsilonGammaBox(-3, 3).assign(kept.graph)
+    start = kept.logits.clone()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        kept._walk.relevance(given, start, "start")
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_a_session_tells_where_and_how_exactly_it_computes(model, x):
+    assert repr(lrp.Session(model, x, device="cpu")) == "Session(Sequential, batch 3, cpu, float32 without TF32)"

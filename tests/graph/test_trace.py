@@ -82,6 +82,24 @@ def test_batch_norm_is_folded_where_a_layer_feeds_it_alone():
     assert "not folded" in dict(kept.notes)["norm"]
 
 
+def test_batch_norm_is_folded_into_the_layer_that_it_feeds_unless_padding_comes_between():
+    class Before(nn.Module):
+        def __init__(self, padding):
+            super().__init__()
+            self.norm, self.conv = nn.BatchNorm2d(4), nn.Conv2d(4, 6, 3, groups=2, padding=padding)
+            self.norm1, self.head = nn.BatchNorm1d(6), nn.Linear(6, 3)
+
+        def forward(self, x):
+            return self.head(self.norm1(self.conv(self.norm(x)).relu().mean((2, 3))))
+
+    plain, padded = (trace(Before(padding).eval(), torch.zeros(1, 4, 5, 5)) for padding in (0, 1))
+    assert [node.name for node in plain.by_name["conv"].before] == ["norm"]
+    assert [node.name for node in plain.by_name["head"].before] == ["norm1"]
+    assert plain.by_name["norm"].kind == plain.by_name["norm1"].kind == "identity"
+    assert padded.by_name["norm"].kind == "batch_norm"
+    assert "not folded" in dict(padded.notes)["norm"]
+
+
 @pytest.mark.parametrize("batch", [1, 2, 7])
 def test_one_graph_serves_every_batch(batch):
     model = net()

@@ -1,0 +1,67 @@
+"""Relevance is divided by stabilised sums, and an account is kept of what no input receives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lrp_explorer.rules import LinearRule
+
+
+@dataclass
+class Account:
+    """Where relevance went that no input received, per example ``(batch,)``."""
+
+    to_bias: Tensor | float = 0.0
+    to_epsilon: Tensor | float = 0.0
+    other: Tensor | float = 0.0
+
+    def book(self, relevance: Tensor, s: Tensor, z: Tensor, epsilon: float | Tensor, sign: int = 0) -> None:
+        """Book what a division took: s = R / S(z), times what S added to z; and R itself where S(z) is 0."""
+        self.to_epsilon = self.to_epsilon + per_example(s * (stabilize(z, epsilon, sign) - z))
+        if _is_zero(epsilon):
+            self.other = self.other + per_example(torch.where((z == 0).expand_as(s), relevance, 0.0))
+
+
+def per_example(tensor: Tensor) -> Tensor:
+    """Sum over everything but the batch, in double precision."""
+    return tensor.reshape(tensor.shape[0], -1).sum(1, dtype=torch.float64)
+
+
+def scaled_epsilon(rule: LinearRule, z: Tensor) -> Tensor:
+    """ε of a rule that takes it relative to z ``(batch, ...)``: one number per example, shaped to broadcast."""
+    flat = z.flatten(1)
+    scale = flat.std(1, correction=0) if rule.relative == "std" else flat.square().mean(1).sqrt()
+    return (rule.stabilizer * scale).reshape(-1, *[1] * (z.dim() - 1))
+
+
+def stabilize(z: Tensor, epsilon: float | Tensor, sign: int = 0, *, fresh: bool = False) -> Tensor:
+    """Return S(z) = z + ε·sign(z) with sign(0) = +1; `sign` tells a sign that z is known to have.
+
+    A new tensor, or z itself, overwritten, where z is `fresh`: nobody else's, so that no memory has to be found.
+    """
+    if sign:
+        epsilon = epsilon if sign > 0 else -epsilon
+        return z.add_(epsilon) if fresh else z + epsilon
+    if isinstance(epsilon, Tensor):
+        return torch.where(z < 0, z - epsilon, z + epsilon)
+    return torch.copysign(torch.full((), epsilon, dtype=z.dtype, device=z.device), z).add_(z)
+
+
+def divide(relevance: Tensor, z: Tensor, epsilon: float | Tensor, sign: int = 0, *, fresh: bool = False) -> Tensor:
+    """Return R / S(z), which nobody else holds; where S(z) is 0 (possible with ε = 0 only), 0. See `stabilize`."""
+    vanishing = z == 0 if _is_zero(epsilon) else None
+    stabilized = stabilize(z, epsilon, sign, fresh=fresh)
+    if relevance.shape == stabilized.shape:
+        quotient = torch.div(relevance, stabilized, out=stabilized)
+    else:
+        quotient = torch.div(relevance, stabilized)
+    if vanishing is not None:
+        quotient.masked_fill_(vanishing.expand_as(quotient), 0.0)
+    return quotient
+
+
+def _is_zero(epsilon: float | Tensor) -> bool:
+    return not isinstance(epsilon, Tensor) and epsilon == 0
