@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lrp_explorer.errors import DataError, InputError, unknown_name
@@ -15,6 +16,7 @@ from lrp_explorer.zoo.examples import Examples, ImageDataset, Pixels
 from lrp_explorer.zoo.folders import read_folder, sample_photographs
 from lrp_explorer.zoo.preprocessing import Preprocessing, Unit
 from lrp_explorer.zoo.torchvision_models import standard_preprocessing
+from lrp_explorer.zoo.two_digits import SINGLES, DigitPairs
 
 FOLDER = "folder:"
 SPLITS = ("train", "test")
@@ -39,19 +41,32 @@ class Entry:
     splits: tuple[str, ...] = SPLITS
 
 
-def _downloaded(download: Download) -> Callable[[str], Examples]:
-    def load(split: str) -> Examples:
+def _downloaded(download: Download) -> Callable[[str], Pixels]:
+    def load(split: str) -> Pixels:
         values, labels = download.load(split)
         return Pixels(values, tuple(labels), download.classes)
 
     return load
 
 
+def _own_digits(split: str) -> Pixels:
+    return Pixels(*digits.load(split), tuple("0123456789"))
+
+
+def _pairs(load: Callable[[str], Pixels]) -> Callable[[str], Examples]:
+    def load_pairs(split: str) -> Examples:
+        single = load(split)
+        return DigitPairs(single.values, single.labels, single.classes)
+
+    return load_pairs
+
+
+_PIXELS = {"digits": _own_digits, **{download.name: _downloaded(download) for download in DOWNLOADS}}
 _REGISTRY = Registry[Entry]("data set")
-_REGISTRY.register("digits", Entry(lambda split: Pixels(*digits.load(split), tuple("0123456789")), Unit))
-for _download in DOWNLOADS:
-    _own = (lambda: Unit(32, channels=3)) if _download.name == "cifar10" else Unit
-    _REGISTRY.register(_download.name, Entry(_downloaded(_download), _own))
+for _name, _load in _PIXELS.items():
+    _REGISTRY.register(_name, Entry(_load, partial(Unit, 32, 32, channels=3) if _name == "cifar10" else Unit))
+for _name, _single in SINGLES.items():
+    _REGISTRY.register(_name, Entry(_pairs(_PIXELS[_single]), partial(Unit, height=56)))
 _REGISTRY.register("photographs", Entry(lambda split: sample_photographs(), standard_preprocessing, ("test",)))
 
 

@@ -12,15 +12,13 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from lrp_explorer.registry import Registry
-from lrp_explorer.zoo import torchvision_models
 from lrp_explorer.zoo.cards import ModelCard
 from lrp_explorer.zoo.checkpoints import read_state
 from lrp_explorer.zoo.matching import load_into
 from lrp_explorer.zoo.shipped import SHIPPED
-from lrp_explorer.zoo.torchvision_models import TorchvisionModel
+from lrp_explorer.zoo.torchvision_models import NAMES, TorchvisionModel
 
 RANDOM = "random"
-OURS = {model.name: model for model in SHIPPED}
 
 
 class Entry(Protocol):
@@ -53,15 +51,9 @@ class Entry(Protocol):
         ...
 
 
-@cache
-def registry() -> Registry[Entry]:
-    """Give the registry of models; TorchVision is imported at the first call."""
-    entries = Registry[Entry]("model")
-    for name, model in OURS.items():
-        entries.register(name, model)
-    for name in torchvision_models.names():
-        entries.register(name, TorchvisionModel(name))
-    return entries
+_REGISTRY = Registry[Entry]("model")
+for _model in (*SHIPPED, *map(TorchvisionModel, NAMES)):
+    _REGISTRY.register(_model.name, _model)
 
 
 def models() -> list[str]:
@@ -73,7 +65,7 @@ def models() -> list[str]:
     >>> zoo.models()[:2]
     ['digits-cnn', 'digits-mlp']
     """
-    return registry().names()
+    return _REGISTRY.names()
 
 
 @cache
@@ -90,7 +82,7 @@ def model_card(name: str) -> ModelCard:
     UnknownNameError
         If there is no such model; the message suggests the nearest names.
     """
-    return _entry(name).card()
+    return _REGISTRY.get(name).card()
 
 
 def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> nn.Module:
@@ -119,7 +111,7 @@ def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> nn.M
     WeightsError
         If the weights are missing and cannot be downloaded, are unsafe or damaged, or belong to another model.
     """
-    entry = _entry(name)
+    entry = _REGISTRY.get(name)
     path = entry.fetch() if weights is None else None if weights == RANDOM else Path(weights).expanduser()
     state = read_state(path) if path else None
     model = entry.build(path)
@@ -134,11 +126,5 @@ def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> nn.M
     return model.eval()
 
 
-def _entry(name: str) -> Entry:
-    # Our own models do without TorchVision and the seconds that its import takes.
-    return OURS[name] if name in tuple(OURS) else registry().get(name)
-
-
 def _with_parameters(count: int) -> list[str]:
-    entries = registry()
-    return [name for name in entries if entries.get(name).parameters == count]
+    return [name for name in _REGISTRY if _REGISTRY.get(name).parameters == count]

@@ -28,27 +28,28 @@ class Preprocessing(Protocol):
 
 @dataclass(frozen=True)
 class Unit:
-    """A square picture with values in [0, 1], black 0 and white 1, nothing subtracted or divided.
+    """A picture with values in [0, 1], black 0 and white 1, nothing subtracted or divided.
 
-    Another shape is cropped to its central square and resized. Colours become grey for one channel, nothing is
-    inverted: models of digits expect white ink on black, as MNIST has it.
+    Another shape is cropped to its central part of the same proportions and resized. Colours become grey for one
+    channel, nothing is inverted: models of digits expect white ink on black, as MNIST has it.
 
     Parameters
     ----------
-    size : int
-        Height and width of the tensor, in pixels.
+    height, width : int
+        Of the tensor, in pixels.
     channels : int
         1 for grey, 3 for RGB.
     """
 
-    size: int = 28
+    height: int = 28
+    width: int = 28
     channels: int = 1
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """Give the tensor `(channels, size, size)` in [0, 1]."""
+        """Give the tensor `(channels, height, width)` in [0, 1]."""
         image = image.convert("L" if self.channels == 1 else "RGB")
-        if image.size != (self.size, self.size):
-            image = ImageOps.fit(image, (self.size, self.size), Image.Resampling.BILINEAR)
+        if image.size != (self.width, self.height):
+            image = ImageOps.fit(image, (self.width, self.height), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(image, dtype=np.float32)) / 255
         return pixels[None] if self.channels == 1 else pixels.permute(2, 0, 1).contiguous()
 

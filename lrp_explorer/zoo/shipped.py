@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -19,6 +19,8 @@ from lrp_explorer.zoo.preprocessing import Unit
 WEIGHTS = Path(__file__).parent / "weights"
 CHECKSUMS = "SHA256SUMS"
 DIGITS = tuple("0123456789")
+OWN_PAIRS = ("two-digits", "two-digits-mnist")
+MNIST_PAIRS = OWN_PAIRS[::-1]
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,15 @@ class ShippedModel:
         Builds it, freshly initialised.
     datasets : tuple of str
         What it fits; it was trained on the first.
+    height : int
+        Of its pictures, in pixels; their width is 28.
     """
 
     name: str
     title: str
     network: Callable[[], nn.Module]
     datasets: tuple[str, ...]
+    height: int = 28
 
     @property
     def parameters(self) -> int:
@@ -48,12 +53,12 @@ class ShippedModel:
     def card(self, weights: Path | None = None) -> ModelCard:
         """Give the model's card; accuracy and source are read from the head of the weights file."""
         facts = read_facts(WEIGHTS / f"{self.name}.safetensors")
-        preprocessing = Unit(28, channels=1)
+        preprocessing = Unit(self.height)
         return ModelCard(
             name=self.name,
             title=self.title,
             classes=DIGITS,
-            input_shape=(1, 28, 28),
+            input_shape=(1, self.height, 28),
             mean=(0.0,),
             std=(1.0,),
             low=(0.0,),
@@ -113,5 +118,10 @@ SHIPPED = (
     ShippedModel("digits-mlp", "Digits MLP 784-300-100-10", digit_mlp, ("digits", "mnist")),
     ShippedModel("mnist-cnn", "MNIST CNN", digit_cnn, ("mnist", "digits")),
     ShippedModel("mnist-mlp", "MNIST MLP 784-300-100-10", digit_mlp, ("mnist", "digits")),
+    ShippedModel("two-digits-cnn", "Two digits CNN", partial(digit_cnn, 56), OWN_PAIRS, 56),
+    ShippedModel("two-digits-mlp", "Two digits MLP 1568-200-100-10", partial(digit_mlp, 56, 200), OWN_PAIRS, 56),
+    ShippedModel(
+        "two-digits-mnist-mlp", "Two MNIST digits MLP 1568-200-100-10", partial(digit_mlp, 56, 200), MNIST_PAIRS, 56
+    ),
 )
 """The first is what the explorer begins with: every composite shows something on a convolutional network."""

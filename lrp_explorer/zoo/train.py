@@ -3,7 +3,8 @@
 Reproducible: the seed sets initial weights, order and distortions, and one thread computes, so the same command gives
 the same bits on the same kind of machine. Each picture is distorted a little every time it is seen (turned, scaled,
 sheared, shifted), and weight decay is part of the gradient: weights of pixels that never carry ink then go to zero
-instead of keeping their random start, which would show as noise in an explanation's background.
+instead of keeping their random start, which would show as noise in an explanation's background. The lower of two digits
+does carry ink, only none that matters: there the decay alone is too weak, so its weights are thresholded as well.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import datetime
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +27,10 @@ from tqdm import tqdm
 from lrp_explorer.errors import DataError, unknown_name
 from lrp_explorer.zoo import digits
 from lrp_explorer.zoo.checkpoints import file_digest, state_digest
-from lrp_explorer.zoo.distortion import distort
 from lrp_explorer.zoo.downloads import DOWNLOADS
+from lrp_explorer.zoo.recipes import BATCH, DECAY, RATE, RECIPES, Recipe, pace, shrink
 from lrp_explorer.zoo.shipped import CHECKSUMS, SHIPPED, read_checksums
-
-BATCH = 128
-RATE = 3e-3
-DECAY = 1e-4
-EPOCHS = {"digits-mlp": 300, "digits-cnn": 150, "mnist-mlp": 12, "mnist-cnn": 10}
-"""With many more, the decay silences neurons of the first layer by the dozen, for the last tenth of a per cent."""
+from lrp_explorer.zoo.two_digits import SINGLES, partners
 
 NEGLIGIBLE = 1e-8
 """Weights below are set to zero at the end: they change no sum in float32, and the least of them slow processors."""
@@ -72,11 +68,12 @@ def train(
     Parameters
     ----------
     name : str
-        `digits-mlp`, `digits-cnn`, `mnist-mlp` or `mnist-cnn`.
+        `digits-mlp`, `digits-cnn`, `mnist-mlp`, `mnist-cnn`, `two-digits-mlp`, `two-digits-cnn` or
+        `two-digits-mnist-mlp`.
     data : Path, optional
         Folder with MNIST in TorchVision's layout (`MNIST/raw/…`); otherwise it is downloaded into the cache folder.
     epochs : int, optional
-        Passes over the training examples; `EPOCHS` otherwise.
+        Passes over the training examples; those of its recipe otherwise.
     seed : int
         Of initial weights, order and distortions.
     limit : int, optional
@@ -94,14 +91,15 @@ def train(
     ours = {model.name: model for model in SHIPPED}
     if name not in ours:
         raise unknown_name("model", name, ours, "TorchVision's models come trained.")
-    epochs = EPOCHS[name] if epochs is None else epochs
+    recipe = RECIPES[name] if epochs is None else replace(RECIPES[name], epochs=epochs)
+    epochs = recipe.epochs
     if epochs < 1 or (limit is not None and limit < 1):
         raise DataError(f"epochs={epochs} and limit={limit} were given; expected at least 1 of each")
     source = ours[name].datasets[0]
     pictures, labels = _read(source, "train", data)
     with _reproducible(seed) as generator:
         model = ours[name].network()
-        _fit(model, pictures[:limit], labels[:limit], epochs, generator, name if progress else None)
+        _fit(model, pictures[:limit], labels[:limit], recipe, generator, name if progress else None)
         accuracy = measure(model, *_read(source, "test", data))
     return Trained(model, accuracy, _facts(name, source, accuracy, epochs, seed, data is not None, model))
 
@@ -120,27 +118,32 @@ def _reproducible(seed: int) -> Iterator[torch.Generator]:
 
 
 def _read(source: str, split: str, folder: Path | None) -> tuple[Tensor, Tensor]:
-    if source == "digits":
+    single = SINGLES.get(source, source)
+    if single == "digits":
         values, labels = digits.load(split)
     else:
-        values, labels = next(download for download in DOWNLOADS if download.name == source).load(split, folder)
+        values, labels = next(download for download in DOWNLOADS if download.name == single).load(split, folder)
+    if single != source:
+        values = np.concatenate([values, values[partners(len(values))]], axis=1)
     return torch.from_numpy(np.array(values))[:, None].float() / 255, torch.tensor(labels)
 
 
 def _fit(
-    model: nn.Module, pictures: Tensor, labels: Tensor, epochs: int, generator: torch.Generator, title: str | None
+    model: nn.Module, pictures: Tensor, labels: Tensor, recipe: Recipe, generator: torch.Generator, title: str | None
 ) -> None:
     optimiser = torch.optim.Adam(model.parameters(), lr=RATE, weight_decay=DECAY)
-    steps = epochs * math.ceil(len(pictures) / BATCH)
+    steps = recipe.epochs * math.ceil(len(pictures) / BATCH)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: pace(step, steps))
     model.train()
     with tqdm(total=steps, desc=title, unit="batch", disable=title is None) as bar:
-        for _ in range(epochs):
+        for _ in range(recipe.epochs):
             for batch in torch.randperm(len(pictures), generator=generator).split(BATCH):
-                loss = functional.cross_entropy(model(distort(pictures[batch], generator)), labels[batch])
+                loss = functional.cross_entropy(model(recipe.vary(pictures[batch], generator)), labels[batch])
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
+                if recipe.shrinkage:
+                    shrink(model, recipe.shrinkage * optimiser.param_groups[0]["lr"])
                 schedule.step()
                 bar.update()
                 bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
@@ -150,14 +153,8 @@ def _fit(
     model.eval()
 
 
-def pace(step: int, steps: int) -> float:
-    """Give the share of the learning rate at a step: up in a line for the first tenth, down to zero as a cosine."""
-    rise = max(1, steps // 10)
-    return min(1.0, (step + 1) / rise) * (1 + math.cos(math.pi * step / steps)) / 2
-
-
 def measure(model: nn.Module, pictures: Tensor, labels: Tensor) -> float:
-    """Give the share of pictures `(batch, 1, 28, 28)` whose label `(batch,)` the model predicts."""
+    """Give the share of pictures `(batch, 1, height, 28)` whose label `(batch,)` the model predicts."""
     with torch.inference_mode():
         hits = sum(
             int((model(some).argmax(dim=1) == true).sum())

@@ -14,7 +14,10 @@ from lrp_explorer.zoo import digits
 
 
 def test_the_names_are_those_promised_and_the_first_needs_no_network():
-    assert zoo.datasets() == ["digits", "mnist", "fashion-mnist", "kmnist", "cifar10", "photographs"]
+    assert zoo.datasets() == [
+        *("digits", "mnist", "fashion-mnist", "kmnist", "cifar10"),
+        *("two-digits", "two-digits-mnist", "photographs"),
+    ]
 
 
 def test_an_example_is_a_float_tensor_and_a_label():

@@ -17,9 +17,14 @@ zoo.load_dataset("digits")
 stage("digits")
 zoo.models()
 stage("models")
+zoo.model_card("vgg16")
+stage("card")
 """
 
 
 def test_a_heavy_library_is_loaded_when_it_is_needed():
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["import", "own", "digits sklearn", "models torchvision sklearn"]
+    assert done.stdout.splitlines() == [
+        *("import", "own", "digits sklearn", "models sklearn"),
+        "card torchvision sklearn",
+    ]

@@ -8,12 +8,15 @@ import torch
 from safetensors.torch import load_file
 
 from lrp_explorer import zoo
+from lrp_explorer.engine import Session
 from lrp_explorer.errors import WeightsError
 from lrp_explorer.zoo import digits, shipped
 from lrp_explorer.zoo.checkpoints import state_digest
 from lrp_explorer.zoo.shipped import CHECKSUMS, SHIPPED, WEIGHTS, read_facts
 
 NAMES = [model.name for model in SHIPPED]
+OWN_PAIRS = ["two-digits-mlp", "two-digits-cnn"]
+ALL_PAIRS = [*OWN_PAIRS, "two-digits-mnist-mlp"]
 
 
 def share_right(model: torch.nn.Module, data) -> float:
@@ -37,6 +40,63 @@ def test_the_digits_models_read_held_out_digits(name):
     accuracy = share_right(model, zoo.load_dataset("digits", "test", model.card))
     assert accuracy >= 0.96
     assert accuracy == pytest.approx(model.card.accuracy, abs=1e-4)
+
+
+def of_another(pictures: torch.Tensor) -> torch.Tensor:
+    """Give each picture the lower half of another one, at random."""
+    dealt = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(7))
+    return torch.cat([pictures[:, :, :28], pictures[dealt, :, 28:]], dim=2)
+
+
+@pytest.fixture(scope="module")
+def pairs() -> tuple[torch.Tensor, torch.Tensor]:
+    """Held-out pictures of two digits and their labels."""
+    data = zoo.load_dataset("two-digits", "test")
+    return torch.stack([example for example, _ in data]), torch.tensor(data.labels)
+
+
+@pytest.mark.parametrize("name", OWN_PAIRS)
+def test_the_models_of_two_digits_read_the_upper_one(name, pairs):
+    model = zoo.load_model(name)
+    pictures, labels = pairs
+    accuracy = (model(pictures).argmax(dim=1) == labels).float().mean().item()
+    assert accuracy >= 0.97
+    assert accuracy == pytest.approx(model.card.accuracy, abs=1e-4)
+
+
+def test_the_model_of_two_mnist_digits_reads_most_that_were_laid_out_as_mnist(pairs):
+    pictures, labels = pairs
+    assert (zoo.load_model("two-digits-mnist-mlp")(pictures).argmax(dim=1) == labels).float().mean() >= 0.85
+
+
+def test_the_model_of_two_mnist_digits_reads_mnist(mnist_folder, monkeypatch):
+    monkeypatch.setenv("LRP_EXPLORER_CACHE", str(mnist_folder))
+    model = zoo.load_model("two-digits-mnist-mlp")
+    accuracy = share_right(model, zoo.load_dataset("two-digits-mnist", "test", model.card))
+    assert accuracy >= 0.97
+    assert accuracy == pytest.approx(model.card.accuracy, abs=2e-4)
+
+
+@pytest.mark.parametrize("name", OWN_PAIRS)
+def test_whatever_is_below_does_not_matter(name, pairs):
+    model = zoo.load_model(name)
+    pictures, labels = pairs
+    plain = model(pictures).argmax(dim=1)
+    empty = torch.nn.functional.pad(pictures[:, :, :28], (0, 0, 0, 28))
+    for changed in (of_another(pictures), empty):
+        assert not torch.equal(changed, pictures)
+        predicted = model(changed).argmax(dim=1)
+        assert (predicted == labels).float().mean() >= 0.97
+        assert (predicted == plain).float().mean() >= 0.99
+
+
+@pytest.mark.parametrize("name", ALL_PAIRS)
+@pytest.mark.parametrize("composite", ["epsilon-plus", "epsilon-alpha2-beta1"])
+def test_the_relevance_is_in_the_upper_half(name, composite, pairs):
+    relevance = Session(zoo.load_model(name), pairs[0][:100], device="cpu").relevance(composite=composite).input.abs()
+    upper = relevance[:, :, :28].sum(dim=(1, 2, 3)) / relevance.sum(dim=(1, 2, 3))
+    assert upper.mean() >= 0.97
+    assert upper.min() >= 0.9
 
 
 @pytest.mark.parametrize("name", ["mnist-mlp", "mnist-cnn"])
@@ -86,7 +146,7 @@ def test_the_facts_beside_the_weights_are_complete_and_true(name):
     assert facts["sha256_of_tensors"] == state_digest(load_file(path))
     assert facts["command"].startswith(f"python -m lrp_explorer.zoo.train {name}")
     assert datetime.date.fromisoformat(facts["date"]).year >= 2026
-    assert facts["data"] == name.split("-")[0]
+    assert facts["data"] == name.rpartition("-")[0] == zoo.model_card(name).datasets[0]
     assert {"accuracy", "seed", "torch"} <= set(facts)
     assert path.stat().st_size <= 1_500_000
 
@@ -98,11 +158,18 @@ def test_the_checksums_are_in_the_common_format_and_name_every_file():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_most_neurons_do_something(name):
-    values = torch.stack([example for example, _ in zoo.load_dataset("digits", "train", zoo.model_card(name))])
+    source = "two-digits" if name in ALL_PAIRS else "digits"
+    values = torch.stack([example for example, _ in zoo.load_dataset(source, "train", zoo.model_card(name))])
     for layer, module in zoo.load_model(name).named_children():
         values = module(values).detach()
         if layer.startswith("relu"):
             assert (values.amax(dim=0) > 0).float().mean() > 0.7, layer
+
+
+@pytest.mark.parametrize("name", ["two-digits-mlp", "two-digits-mnist-mlp"])
+def test_weights_of_the_lower_digits_pixels_are_near_zero(name):
+    weight = zoo.load_model(name).dense1.weight.detach().view(200, 56, 28).abs().mean(dim=0)
+    assert weight[28:].mean() < 0.05 * weight[:28].mean()
 
 
 @pytest.mark.parametrize("name", ["digits-mlp", "mnist-mlp"])

@@ -8,8 +8,7 @@ from torchvision import models as tv
 
 from lrp_explorer import zoo
 from lrp_explorer.errors import WeightsError
-from lrp_explorer.zoo import torchvision_models
-from lrp_explorer.zoo.torchvision_models import TorchvisionModel
+from lrp_explorer.zoo.torchvision_models import NAMES, TorchvisionModel
 
 OTHER_TASKS = (tv.detection, tv.segmentation, tv.video, tv.quantization, tv.optical_flow)
 
@@ -17,13 +16,15 @@ OTHER_TASKS = (tv.detection, tv.segmentation, tv.video, tv.quantization, tv.opti
 def test_the_list_is_exactly_torchvisions_classifiers():
     others = {name for task in OTHER_TASKS for name in tv.list_models(module=task)}
     expected = set(tv.list_models()) - others
-    assert set(torchvision_models.names()) == expected
+    assert set(NAMES) == expected
+    assert list(NAMES) == tv.list_models(module=tv)
     assert len(expected) >= 80
-    assert set(zoo.models()) == expected | {"digits-mlp", "digits-cnn", "mnist-mlp", "mnist-cnn"}
+    ours = {f"{data}-{kind}" for data in ("digits", "mnist", "two-digits") for kind in ("mlp", "cnn")}
+    assert set(zoo.models()) == expected | ours | {"two-digits-mnist-mlp"}
 
 
 def test_every_card_tells_what_was_published():
-    for name in torchvision_models.names():
+    for name in NAMES:
         card = zoo.model_card(name)
         published = tv.get_model_weights(name)["DEFAULT"]
         transform = published.transforms()

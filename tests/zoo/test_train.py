@@ -7,16 +7,17 @@ import torch
 from lrp_explorer.errors import DataError, UnknownNameError
 from lrp_explorer.zoo import shipped
 from lrp_explorer.zoo.checkpoints import file_digest, read_state, state_digest
-from lrp_explorer.zoo.distortion import SHIFT, distort
+from lrp_explorer.zoo.distortion import SHIFT, distort, distort_pairs
+from lrp_explorer.zoo.recipes import RECIPES, pace, shrink
 from lrp_explorer.zoo.shipped import read_checksums, read_facts
-from lrp_explorer.zoo.train import main, pace, save, train
+from lrp_explorer.zoo.train import main, save, train
 
 
 def short(name: str = "digits-mlp", seed: int = 0, **options):
     return train(name, epochs=2, seed=seed, limit=300, progress=False, **options)
 
 
-@pytest.mark.parametrize("name", ["digits-mlp", "digits-cnn"])
+@pytest.mark.parametrize("name", ["digits-mlp", "digits-cnn", "two-digits-mlp"])
 def test_training_twice_gives_identical_weights(name):
     first = short(name).model.state_dict()
     torch.rand(7)  # the global generator stands elsewhere
@@ -27,6 +28,28 @@ def test_training_twice_gives_identical_weights(name):
 def test_no_weight_is_left_that_is_too_small_to_matter():
     for parameter in train("digits-mlp", epochs=20, limit=300, progress=False).model.parameters():
         assert not ((parameter != 0) & (parameter.abs() < 1e-8)).any()
+
+
+def test_each_of_our_models_has_a_recipe():
+    assert set(RECIPES) == {model.name for model in shipped.SHIPPED}
+
+
+def test_shrinking_is_the_soft_threshold_and_leaves_biases_alone():
+    layer = torch.nn.Linear(4, 1)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[-0.5, -0.1, 0.05, 0.75]]))
+        layer.bias.fill_(0.05)
+    shrink(layer, 0.25)
+    assert layer.weight.tolist() == [[-0.25, 0.0, 0.0, 0.5]]
+    assert layer.bias.item() == pytest.approx(0.05)
+
+
+def test_two_digits_are_trained_with_shrinking_and_one_is_not():
+    names = ("digits-mlp", "two-digits-mlp")
+    models = [train(name, epochs=20, limit=300, progress=False).model for name in names]
+    one, two = ((model.output.weight == 0).float().mean().item() for model in models)  # reached by the loss alone
+    assert one == 0
+    assert two > 0.01
 
 
 def test_another_seed_gives_other_weights():
@@ -68,6 +91,13 @@ def test_mnist_is_read_from_the_folder_that_is_named(mnist_folder):
     trained = train("mnist-mlp", data=mnist_folder, epochs=1, limit=1000, progress=False)
     assert trained.accuracy > 0.3  # eight steps; a guess is right for one in ten
     assert "--data FOLDER" in trained.facts["command"]
+
+
+def test_mnist_is_paired_from_the_folder_that_is_named(mnist_folder):
+    trained = train("two-digits-mnist-mlp", data=mnist_folder, epochs=2, limit=2000, progress=False)
+    assert trained.model.dense1.in_features == 2 * 784
+    assert trained.accuracy > 0.2  # 32 steps; a guess is right for one in ten
+    assert trained.facts["data"] == "two-digits-mnist"
 
 
 def test_missing_data_are_named(tmp_path, offline):
@@ -118,3 +148,50 @@ def test_a_distortion_moves_ink_a_little_and_differently_each_time():
     assert 0.7 < (total / disc.sum()).min() < 0.95 < 1.05 < (total / disc.sum()).max() < 1.4
     again = distort(pictures, torch.Generator().manual_seed(0))
     assert torch.equal(moved, again)
+
+
+@pytest.fixture
+def stripes() -> torch.Tensor:
+    """Eight pictures of two digits: a block above, a block below, each in places of its own."""
+    pictures = torch.zeros(8, 1, 56, 28)
+    for index in range(8):
+        pictures[index, 0, 10:18, 4 + 2 * index : 8 + 2 * index] = 1
+        pictures[index, 0, 38:46, 18 - 2 * index : 22 - 2 * index] = 1
+    return pictures
+
+
+def column(half: torch.Tensor) -> torch.Tensor:
+    """The mean column of the ink of each picture."""
+    ink = half.sum(dim=(1, 2))
+    return (ink @ torch.arange(28.0)) / ink.sum(dim=1)
+
+
+def test_upper_digits_stay_and_lower_ones_are_dealt_out_anew(stripes):
+    varied = distort_pairs(stripes, torch.Generator().manual_seed(0))
+    assert varied.shape == stripes.shape
+    upper, lower = varied.split(28, dim=2)
+    reach = SHIFT * 1.5 + 2  # and what turning adds
+    assert (column(upper) - column(stripes[:, :, :28])).abs().max() < reach
+    moved = (column(lower) - column(stripes[:, :, 28:])).abs()
+    assert (moved > reach).any()
+    order = column(lower).argsort()
+    assert (column(lower)[order] - column(stripes[:, :, 28:]).sort().values).abs().max() < reach
+
+
+def test_upper_ink_is_full_and_lower_ink_of_any_strength(stripes):
+    varied = distort_pairs(stripes.repeat(100, 1, 1, 1), torch.Generator().manual_seed(0))
+    upper, lower = (half.amax(dim=(1, 2, 3)) for half in varied.split(28, dim=2))
+    assert upper.min() > 0.9
+    assert lower.min() < 0.05
+    assert lower.max() > 0.95
+    assert lower.mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_both_digits_are_turned_about_their_own_centres():
+    """Turned about the picture's centre they would swing to the sides."""
+    away = (torch.arange(28) - 13.5) ** 2
+    disc = (away[:, None] + away[None] < 36).float()
+    pictures = torch.cat([disc, disc]).expand(200, 1, 56, 28)
+    for half in distort_pairs(pictures, torch.Generator().manual_seed(0)).split(28, dim=2):
+        assert (column(half) - 13.5).abs().max() <= SHIFT * 1.3  # as of a single digit
+        assert column(half).std() > 0.5
