@@ -1,4 +1,4 @@
-"""The shell: ``lrp-explorer`` opens the app, ``explain`` writes one explanation to a file, ``list`` tells the names."""
+"""The shell: ``lrp-explorer`` opens the app; ``explain`` and ``masks`` write files, ``list`` tells the names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from lrp_explorer import __version__
+from lrp_explorer import __version__, cli_masks
 from lrp_explorer.errors import LrpError
 
 LISTS = ("models", "datasets", "composites")
@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--no-browser", dest="browser", action="store_false", help="only serve, open no browser")
     _add_device(top)
     top.set_defaults(run=_open)
-    commands = top.add_subparsers(title="commands", metavar="{explain,list}", parser_class=Parser)
+    commands = top.add_subparsers(title="commands", metavar="{explain,masks,list}", parser_class=Parser)
 
     explain = commands.add_parser("explain", help="write the explanation of one image to a file")
     explain.add_argument("image", help="an image file; it is preprocessed as the model expects")
@@ -67,6 +67,8 @@ def parser() -> argparse.ArgumentParser:
     explain.add_argument("--layers", action="store_true", help=".npz only: the relevance of every layer, too")
     _add_device(explain)
     explain.set_defaults(run=_explain)
+
+    _add_device(cli_masks.add(commands))
 
     names = commands.add_parser("list", help="tell the names of models, data sets and composites")
     names.add_argument("what", nargs="?", choices=LISTS, help="only these, one name a line")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from lrp_explorer.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,6 +58,28 @@ class LedgerRow:
     kind: str = ""
     magnitude: float = 0.0
     note: str = ""
+
+
+@dataclass(frozen=True)
+class PathStep:
+    """One neuron on the best path from the input to the target's output.
+
+    Attributes
+    ----------
+    layer : str
+        The layer whose output the neuron is.
+    index : tuple of int
+        Its place there, without the batch.
+    strength : float
+        Of the best path from here to the target.
+    edge : float
+        Of the edge that leads on from here; 1 at the output.
+    """
+
+    layer: str
+    index: tuple[int, ...]
+    strength: float
+    edge: float
 
 
 class Table(Sequence[Row], Generic[Row]):
@@ -152,3 +176,76 @@ class Relevance:
     def __repr__(self) -> str:
         shape = tuple(self.input.shape)
         return f"Relevance({len(self.maps)} layers, input {shape}, {self.composite}, seed {self.seed!r})"
+
+
+class _Compared(Mapping[str, "Tensor"]):
+    """Maps that are compared with a threshold when they are looked at."""
+
+    def __init__(self, maps: Mapping[str, Tensor], theta: float) -> None:
+        self._maps, self._theta = maps, theta
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._maps[name] >= self._theta
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._maps)
+
+    def __len__(self) -> int:
+        return len(self._maps)
+
+
+@dataclass(frozen=True)
+class PathRelevance(Relevance):
+    """Relevance in a semiring: elements of every layer, which are not conserved and add up to nothing.
+
+    Boolean relevance is of type bool, Counting in double precision, the others in the network's own.
+    """
+
+    every_threshold: bool = field(default=False, kw_only=True)
+
+    def at(self, theta: float) -> PathRelevance:
+        """Boolean relevance at threshold θ (or at θ·τ for a profile τ), by comparison, without propagation.
+
+        Parameters
+        ----------
+        theta : float
+            θ > 0.
+
+        Raises
+        ------
+        InputError
+            When this is not Bottleneck relevance, or θ is not positive.
+        """
+        self._need_every_threshold()
+        if not isinstance(theta, (int, float)) or isinstance(theta, bool) or not theta > 0 or theta == float("inf"):
+            raise InputError(f"theta is {theta!r}, but a positive number is expected")
+        return replace(
+            self, maps=_Compared(self.maps, theta), semiring=f"{self.semiring} at {theta!r}", every_threshold=False
+        )
+
+    def influence(self, thetas: Sequence[float]) -> dict[str, Tensor]:
+        """Share of each layer's neurons that are relevant at each threshold ``(len(thetas),)``, over the whole batch.
+
+        The distribution function of the one map: no propagation.
+        """
+        self._need_every_threshold()
+        return {name: _shares(value, thetas) for name, value in self.maps.items()}
+
+    def log10(self, layer: str) -> Tensor:
+        """Decadic logarithm of a layer's elements, in double precision; −∞ for none."""
+        return self[layer].double().log10()
+
+    def _need_every_threshold(self) -> None:
+        if not self.every_threshold:
+            raise InputError(
+                f"{self.semiring} relevance has no further threshold; compute semiring='bottleneck', which has them all"
+            )
+
+
+def _shares(value: Tensor, thetas: Sequence[float]) -> Tensor:
+    import torch
+
+    ordered = value.flatten().sort().values
+    below = ordered.new_tensor(list(thetas))
+    position = torch.searchsorted(ordered, below)
+    return 1.0 - position.double() / max(1, len(ordered))

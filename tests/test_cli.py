@@ -200,4 +200,4 @@ def test_help_answers_at_once() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert "{explain,list}" in done.stdout
+    assert "{explain,masks,list}" in done.stdout

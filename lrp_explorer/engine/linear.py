@@ -66,11 +66,36 @@ class LinearStep:
             self.account.other = self.account.other + per_example(unserved)
         return result
 
+    def factors(self, rule: LinearRule) -> tuple[Tensor, Tensor]:
+        """Tell what multiplies positive and what multiplies negative contributions: d_jk = A_k c⁺_jk + B_k c⁻_jk.
+
+        Two tensors of the output's shape; the same one where the rule makes no difference.
+        """
+        positive = negative = torch.zeros_like(self.z if self.rectified is None else self.rectified)
+        one = torch.ones_like(positive)
+        for share in rule.shares():
+            if self.rectified is not None and share.where == "negative":
+                continue
+            s = self._quotient(rule, share, one)
+            if self.rectified is not None:
+                s.masked_fill_(self.rectified <= 0, 0.0)
+            upper = positive + s * (share.plain + share.positive)
+            negative = (
+                upper
+                if share.positive == share.negative and positive is negative
+                else (negative + s * (share.plain + share.negative))
+            )
+            positive = upper
+        return positive, negative
+
     def _plain(self, rule: LinearRule) -> Tensor:
         """Σ_j c_jk, with the bias if it absorbs."""
         return self.z if rule.bias == "absorb" or self.layer.bias is None else self.z - self.layer.bias
 
     def _share(self, rule: LinearRule, share: Share, relevance: Tensor) -> Tensor:
+        return self._hand_down(self._quotient(rule, share, relevance), share)
+
+    def _quotient(self, rule: LinearRule, share: Share, relevance: Tensor) -> Tensor:
         denominator, sign, fresh = self._denominator(rule, share)
         epsilon = self._epsilon(rule)
         # The books still want the denominator as it is.
@@ -83,7 +108,7 @@ class LinearStep:
         if share.factor != 1.0:
             s.mul_(share.factor)
         self._book(rule, share, relevance, s, denominator, epsilon, sign)
-        return self._hand_down(s, share)
+        return s
 
     def _hand_down(self, s: Tensor, share: Share) -> Tensor:
         p, q, r = share.plain, share.positive, share.negative
@@ -173,8 +198,7 @@ class LinearStep:
     def by_box(self, rule: ZBox, relevance: Tensor) -> Tensor:
         """Execute the zᴮ rule."""
         low, high = rule.low.like(self.x), rule.high.like(self.x)  # type: ignore[union-attr]
-        # No ε, γ or target moves this denominator.
-        denominator = self.memo(("box", rule.low, rule.high), lambda: self._in_box(low, high))
+        denominator = self.in_box(rule)
         s = divide(relevance, denominator, float(rule.stabilizer))
         if self.account is not None:
             self.account.book(relevance, s, denominator, float(rule.stabilizer))
@@ -182,9 +206,13 @@ class LinearStep:
         # x·wᵀs − l·w⁺ᵀs − h·w⁻ᵀs, with w⁻ = w − w⁺.
         return (self.x - high).mul_(down).addcmul_(high - low, upper)
 
-    def _in_box(self, low: Tensor, high: Tensor) -> Tensor:
-        """Σ_j (a w − l w⁺ − h w⁻)."""
+    def in_box(self, rule: ZBox) -> Tensor:
+        """Σ_j (a w − l w⁺ − h w⁻), which no ε, γ or target moves."""
+        return self.memo(("box", rule.low, rule.high), lambda: self._in_box(rule))
+
+    def _in_box(self, rule: ZBox) -> Tensor:
         layer = self.layer
+        low, high = rule.low.like(self.x), rule.high.like(self.x)  # type: ignore[union-attr]
         corner = layer.apply(low, self._weight(0.0, 1.0, 0.0), None).add_(
             layer.apply(high, self._weight(0.0, 0.0, 1.0), None)
         )
@@ -192,10 +220,7 @@ class LinearStep:
 
     def by_square(self, rule: WSquare, relevance: Tensor) -> Tensor:
         """Execute the w² rule."""
-        weight = torch.as_tensor(self.layer.weight).square()
-        denominator = self.layer.apply(torch.ones_like(self.x[:1]), weight, None)
-        if rule.bias == "absorb" and self.layer.bias is not None:
-            denominator = denominator + self.layer.bias.square()
+        weight, denominator = self.squares(rule)
         s = divide(relevance, denominator, float(rule.stabilizer))
         if self.account is not None:
             self.account.book(relevance, s, denominator, float(rule.stabilizer))
@@ -203,10 +228,22 @@ class LinearStep:
             self.account.to_bias = self.account.to_bias + per_example(s * self.layer.bias.square())
         return self.layer.transpose(s, weight, self.x)
 
+    def squares(self, rule: WSquare) -> tuple[Tensor, Tensor]:
+        """w², and Σ_j w²_jk."""
+        weight = torch.as_tensor(self.layer.weight).square()
+        denominator = self.layer.apply(torch.ones_like(self.x[:1]), weight, None)
+        if rule.bias == "absorb" and self.layer.bias is not None:
+            denominator = denominator + self.layer.bias.square()
+        return weight, denominator
+
+    def view(self) -> tuple[Tensor, Tensor]:
+        """Ones in place of the weights, and how many inputs an output sees."""
+        weight = torch.ones_like(torch.as_tensor(self.layer.weight))
+        return weight, self.memo("view", lambda: self.layer.apply(torch.ones_like(self.x[:1]), weight, None))
+
     def by_view(self, rule: Flat, relevance: Tensor) -> Tensor:
         """Execute the flat rule."""
-        weight = torch.ones_like(torch.as_tensor(self.layer.weight))
-        denominator = self.memo("view", lambda: self.layer.apply(torch.ones_like(self.x[:1]), weight, None))
+        weight, denominator = self.view()
         s = divide(relevance, denominator, float(rule.stabilizer))
         if self.account is not None:
             self.account.book(relevance, s, denominator, float(rule.stabilizer))

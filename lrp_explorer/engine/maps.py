@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lrp_explorer.graph import Node
+from lrp_explorer.semirings.edges import Geometry
 
 Weight = Tensor | float
 
@@ -33,6 +34,8 @@ class LinearMap:
         Whether every output channel sees every input channel, with one ordinary weight for each pair.
     groups : int
         Groups of a convolution.
+    geometry : Geometry or None
+        Which inputs an output sees, where the weight holds one number for each pair; None where it does not.
     """
 
     weight: Weight
@@ -41,6 +44,7 @@ class LinearMap:
     transpose: Callable[[Tensor, Any, Tensor], Tensor]
     dense: bool = False
     groups: int = 1
+    geometry: Geometry | None = None
 
     def combine(self, plain: float, positive: float, negative: float) -> Weight:
         """Return plain·w + positive·w⁺ + negative·w⁻."""
@@ -151,7 +155,9 @@ def _convolution(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], exam
 
     bias = given.get("bias")
     column = None if bias is None else bias.reshape(-1, *[1] * rank)
-    return LinearMap(weight, column, apply, transpose, dense=groups == 1 and not transposed, groups=groups)
+    regular = not transposed and not before
+    geometry = Geometry(tuple(stride), tuple(padding), tuple(dilation), groups) if regular else None
+    return LinearMap(weight, column, apply, transpose, groups == 1 and not transposed, groups, geometry)
 
 
 def _each(value: int | Sequence[int], rank: int) -> list[int]:
@@ -192,7 +198,8 @@ def _linear(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], example: 
     def transpose(s: Tensor, w: Tensor, x: Tensor) -> Tensor:
         return torch.matmul(s, w)
 
-    return LinearMap(weight, bias, apply, transpose, dense=weight.dim() == 2)
+    plain = weight.dim() == 2
+    return LinearMap(weight, bias, apply, transpose, dense=plain, geometry=Geometry() if plain else None)
 
 
 def _product_from_left(weight: Tensor) -> LinearMap:

@@ -16,12 +16,12 @@ from lrp_explorer.graph import Node, Ref
 from lrp_explorer.rules import Average, Epsilon, Magnitude, Zero
 
 # Operations that leave the order of the elements as it is.
-_SAME_ORDER = frozenset(
+SAME_ORDER = frozenset(
     "view reshape _unsafe_view flatten unflatten squeeze unsqueeze clone contiguous alias detach _to_copy dropout "
     "native_dropout feature_dropout lift_fresh_copy to".split()
 )
 # Functions whose value says how much of the other factor is let through.
-_GATES = frozenset("sigmoid hardsigmoid softmax _softmax linalg_vector_norm clamp_min sqrt rsqrt pow".split())
+GATES = frozenset("sigmoid hardsigmoid softmax _softmax linalg_vector_norm clamp_min sqrt rsqrt pow".split())
 
 
 def value_of(node: Node, record: Record, position: int = 0) -> Any:
@@ -48,7 +48,7 @@ def move(node: Node, record: Record, relevance: Tensor) -> list[Tensor]:
     if node.kind in ("activation", "identity", "batch_norm"):
         return [relevance]
     x = record.value(node.inputs[0])
-    if node.op in _SAME_ORDER:
+    if node.op in SAME_ORDER:
         return [relevance.reshape(x.shape)]
     if node.kind in ("scale", "shift"):
         return [fit(relevance, x)]
@@ -172,7 +172,7 @@ def to_signal(node: Node, record: Record, relevance: Tensor, account: Account | 
     """Give relevance of a product to its signal; where no factor is a gate, or both are, to each one half."""
     by_name = record.graph.by_name
     ops = ["" if name not in by_name else by_name[name].op for name in node.inputs]
-    gates = [op in _GATES for op in ops] if node.op == "mul" else [False, True]
+    gates = [op in GATES for op in ops] if node.op == "mul" else [False, True]
     shares = [0.0 if gate else 1.0 for gate in gates] if sum(gates) == 1 else [0.5, 0.5]
     values = [record.value(name) for name in node.inputs]
     return [

@@ -10,20 +10,24 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from lrp_explorer import semirings
 from lrp_explorer.composites import Composite, build
+from lrp_explorer.engine.best_path import best_path
 from lrp_explorer.engine.cache import Cache, default_budget
 from lrp_explorer.engine.checks import check_input, check_logits, check_model, check_target, start_relevance, traced
 from lrp_explorer.engine.coverage import coverage_rows
 from lrp_explorer.engine.devices import full_precision, pick_device
 from lrp_explorer.engine.ledger import ledger
-from lrp_explorer.engine.memory import exhausted, halving, report
+from lrp_explorer.engine.memory import exhausted, report
+from lrp_explorer.engine.paths import start_elements
 from lrp_explorer.engine.record import Record, record, weights_on
 from lrp_explorer.engine.sweep import settings
 from lrp_explorer.engine.walk import Walk
-from lrp_explorer.errors import InputError, unknown_name
+from lrp_explorer.errors import InputError
 from lrp_explorer.graph import INPUT
-from lrp_explorer.results import CoverageRow, Relevance, Table
+from lrp_explorer.results import CoverageRow, LedgerRow, PathRelevance, PathStep, Relevance, Table
 from lrp_explorer.rules import Rule
+from lrp_explorer.semirings import Bottleneck, Real, Semiring, Viterbi
 
 # Targets of a sweep that run as one batch.
 _TOGETHER = 8
@@ -89,15 +93,18 @@ class Session:
         """Names of all layers, input side first, ``"input"`` included."""
         return list(self.graph.layers)
 
-    def coverage(self, composite: str | Composite = "epsilon-plus-flat") -> Table[CoverageRow]:
+    def coverage(
+        self, composite: str | Composite = "epsilon-plus-flat", semiring: str | Semiring = "real"
+    ) -> Table[CoverageRow]:
         """Tell which rule will serve which layer; see `lrp_explorer.coverage`."""
-        return coverage_rows(self.graph, build(composite, self._bounds))
+        algebra = semirings.build(semiring)
+        return coverage_rows(self.graph, build(composite, self._bounds), algebra, self.device, self._weights)
 
     def relevance(
         self,
         target: int | Tensor | None = None,
         composite: str | Composite = "epsilon-plus-flat",
-        semiring: str = "real",
+        semiring: str | Semiring = "real",
         seed: str | Tensor = "logit",
         should_stop: Callable[[], bool] | None = None,
     ) -> Relevance:
@@ -109,8 +116,8 @@ class Session:
             Class to explain; None is each example's predicted one.
         composite : str or Composite
             Which rule serves which layer; names in ``lrp_explorer.composites.names()``.
-        semiring : str
-            ``"real"``: classical LRP.
+        semiring : str or Semiring
+            ``"real"``: classical LRP; else how contributions add up along paths, see `lrp_explorer.semirings`.
         seed : {"logit", "one", "contrast", "probability"} or Tensor
             Relevance put in at the output, see `lrp_explorer.engine.checks.start_relevance`.
         should_stop : callable, optional
@@ -119,16 +126,86 @@ class Session:
         Returns
         -------
         Relevance
+            A `PathRelevance` for semirings other than the real one.
         """
-        if semiring != "real":
-            raise unknown_name("semiring", semiring, ("real",))
+        algebra = semirings.build(semiring)
         self._check_unchanged()
         chosen = build(composite, self._bounds)
         rules = chosen.assign(self.graph)
         targets = check_target(target, self.logits)
+        if type(algebra) is not Real:
+            return self._paths(algebra, chosen, rules, targets, seed, should_stop)
         start = start_relevance(seed, self.logits, targets)
         maps = self._retrying(lambda: self._walk.relevance(rules, start, _seed_key(seed, targets), should_stop))
         return self._answer(maps, chosen, rules, targets, start, seed)
+
+    def _paths(
+        self,
+        algebra: Semiring,
+        chosen: Composite,
+        rules: Mapping[str, Rule],
+        targets: Tensor,
+        seed: str | Tensor,
+        should_stop: Callable[[], bool] | None,
+    ) -> PathRelevance:
+        if not (isinstance(seed, str) and seed in ("logit", "one")):
+            raise InputError(
+                f"seed is {seed!r}, but paths start with 𝟙 at the target: leave seed out, or take semiring='real'"
+            )
+        start = start_elements(algebra, self.logits, targets)
+        maps = self._retrying(lambda: self._walk.paths(rules, algebra, start, should_stop))
+        return PathRelevance(
+            maps={name: algebra.decode(elements) for name, elements in maps.items()},
+            logits=self.logits.clone(),
+            target=targets,
+            start=start,
+            composite=repr(chosen),
+            semiring=repr(algebra),
+            seed="one",
+            _resolve=self.graph.resolve,
+            _ledger=_no_ledger,
+            every_threshold=isinstance(algebra, Bottleneck),
+        )
+
+    def best_path(
+        self,
+        index: Sequence[int],
+        example: int = 0,
+        target: int | Tensor | None = None,
+        composite: str | Composite = "epsilon-plus-flat",
+        semiring: str | Semiring = "viterbi",
+    ) -> Table[PathStep]:
+        """Tell the strongest path from one neuron of the input to the target's output.
+
+        Parameters
+        ----------
+        index : sequence of int
+            The neuron, without the batch: ``(channel, row, column)``.
+        example : int
+            Which one of the batch.
+        target, composite
+            See `relevance`.
+        semiring : Viterbi
+            With its settings.
+
+        Returns
+        -------
+        Table of PathStep
+            Input side first.
+        """
+        algebra = semirings.build(semiring)
+        if not isinstance(algebra, Viterbi):
+            raise InputError(f"semiring is {algebra!r}, but the best path is one of Viterbi(…)")
+        if not 0 <= example < len(self.logits):
+            raise InputError(f"example is {example!r}, but the batch has examples 0 to {len(self.logits) - 1}")
+        if len(self.logits) > 1:
+            one = self.record.values[INPUT][example : example + 1]
+            alone = target if target is None or isinstance(target, int) else check_target(target, self.logits)[example]
+            return Session(self._model, one, self.device).best_path(index, 0, alone, composite, algebra)
+        found = self.relevance(target, composite, algebra)
+        rules = build(composite, self._bounds).assign(self.graph)
+        with torch.no_grad(), full_precision():
+            return best_path(self.record, rules, algebra, found.maps, tuple(int(i) for i in index))
 
     def sweep(
         self,
@@ -136,7 +213,7 @@ class Session:
         values: Sequence[Any],
         target: int | Tensor | None = None,
         composite: str | Composite = "epsilon-plus-flat",
-        semiring: str = "real",
+        semiring: str | Semiring = "real",
         seed: str | Tensor = "logit",
         progress: bool = False,
         should_stop: Callable[[], bool] | None = None,
@@ -165,7 +242,8 @@ class Session:
         todo = settings(parameter, values, given, self.graph)
         with tqdm(total=len(todo), disable=not progress, desc=parameter) as bar:
             found: list[Relevance] = []
-            together = _TOGETHER if parameter == "target" and semiring == "real" and self.graph.batch is None else 1
+            real = type(semirings.build(semiring)) is Real
+            together = _TOGETHER if parameter == "target" and real and self.graph.batch is None else 1
             for first in range(0, len(todo), together):
                 part = todo[first : first + together]
                 found += (
@@ -244,50 +322,11 @@ class Session:
         self._versions = versions
 
 
+def _no_ledger() -> Table[LedgerRow]:
+    raise InputError("relevance in a semiring is not conserved, so there is no ledger; semiring='real' has one")
+
+
 def _seed_key(seed: str | Tensor, targets: Tensor) -> Any:
     if isinstance(seed, Tensor):
         return seed.detach().cpu().numpy().tobytes()
     return seed, tuple(targets.tolist())
-
-
-def explain(
-    model: nn.Module,
-    x: Tensor,
-    target: int | Tensor | None = None,
-    composite: str | Composite = "epsilon-plus-flat",
-    semiring: str = "real",
-    seed: str | Tensor = "logit",
-    device: str | torch.device = "auto",
-) -> Relevance:
-    """Explain a classifier's decision by Layer-wise Relevance Propagation.
-
-    Parameters
-    ----------
-    model : nn.Module
-        A classifier: ``(batch, ...)`` in, ``(batch, classes)`` out. It is never changed.
-    x : Tensor
-        Preprocessed input ``(batch, ...)``.
-    target, composite, semiring, seed
-        See `Session.relevance`.
-    device : str
-        See `Session`.
-
-    Returns
-    -------
-    Relevance
-        ``.input`` is the relevance of the input; ``["layer"]`` that of any layer's output.
-
-    Examples
-    --------
-    >>> import lrp_explorer as lrp
-    >>> model = lrp.load_model("digits-cnn")
-    >>> x, label = lrp.load_dataset("digits")[0]
-    >>> rel = lrp.explain(model, x[None])
-    >>> rel.input.shape
-    torch.Size([1, 1, 28, 28])
-    """
-
-    def once(x: Tensor, target: Any, seed: Any) -> Relevance:
-        return Session(model, x, device, memory=0).relevance(target, composite, semiring, seed)
-
-    return halving(once, x, target, seed, device) if isinstance(x, Tensor) and x.dim() else once(x, target, seed)

@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from lrp_explorer.engine.cache import Cache
+from lrp_explorer.engine.paths import check_range, path_step
 from lrp_explorer.engine.propagate import rectified, step
 from lrp_explorer.engine.record import Record
+from lrp_explorer.engine.thresholds import Scale, fixed_scales
 from lrp_explorer.errors import Cancelled
 from lrp_explorer.graph import INPUT
 from lrp_explorer.rules import Rule
+from lrp_explorer.semirings import Semiring
 
 # Kept states of relevance, one for every layer and setting.
 _STATES = 100_000
@@ -90,6 +93,57 @@ class Walk:
                 parts = step(node, rule, recorded, relevance, memo, vanishes_below=name in sparse)
                 parts = [self.cache.get(("step", token, i), lambda p=part: p) for i, part in enumerate(parts)]
             for source, part in zip(node.inputs, parts, strict=True):
+                arrived[source].append(part)
+        return {name: maps[name] for name in graph.layers}
+
+    def paths(
+        self,
+        rules: Mapping[str, Rule],
+        semiring: Semiring,
+        start: Tensor,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> dict[str, Tensor]:
+        """Compute elements of a semiring for every layer, input side first; see `relevance`.
+
+        Raises
+        ------
+        NumericsError
+            When counts of paths leave the range of double precision.
+        """
+        graph, record = self.graph, self.record
+        weights = {name: tuple(torch.as_tensor(made.weight).shape) for name, made in record.maps.items()}
+        scales = fixed_scales(graph, semiring, weights)
+        sparse = rectified(graph, rules)
+        arrived: dict[str, list[Tensor]] = {name: [] for name in graph.layers}
+        arrived[graph.output] = [start]
+        maps: dict[str, Tensor] = {}
+        for name in reversed(graph.layers):
+            if should_stop is not None and should_stop():
+                raise Cancelled(f"given up at layer {name!r}: a newer computation was asked for")
+            parts = arrived.pop(name)
+            total = parts[0] if parts else semiring.full(record.value(name).shape, start)
+            for part in parts[1:]:
+                total = semiring.add(total, part)
+            maps[name] = total
+            check_range(semiring, name, total)
+            if name == INPUT:
+                continue
+            node = graph.by_name[name]
+
+            def memo(key: Any, compute: Callable[[], Tensor], name: str = name) -> Tensor:
+                return self.cache.get((name, key), compute)
+
+            found = path_step(
+                node,
+                rules[name],
+                semiring,
+                record,
+                total,
+                memo,
+                Scale(scales.get(name, 1.0)),
+                vanishes_below=name in sparse,
+            )
+            for source, part in zip(node.inputs, found, strict=True):
                 arrived[source].append(part)
         return {name: maps[name] for name in graph.layers}
 

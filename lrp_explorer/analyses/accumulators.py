@@ -1,0 +1,167 @@
+"""The monoids that the reductions of `lrp_explorer.analyses.reductions` are finished from, and the memory of each."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lrp_explorer.analyses.base import Accumulator, double
+from lrp_explorer.analyses.relevant import Criterion
+
+
+class Extreme(Accumulator):
+    """The least or the largest value of every neuron, to the bit; memory: one value of the map's own type."""
+
+    def __init__(self, largest: bool) -> None:
+        self.largest = largest
+        self.value: Tensor | None = None
+
+    def add(self, values: Tensor, ids: Tensor) -> None:
+        """Fold examples in."""
+        if values.dtype == torch.bool:
+            found = values.any(0) if self.largest else values.all(0)
+        else:
+            found = values.amax(0) if self.largest else values.amin(0)
+        self._fold(found)
+
+    def merge(self, other: Extreme) -> None:
+        """Fold in another's extreme."""
+        if other.value is not None:
+            self._fold(other.value)
+
+    def _fold(self, value: Tensor) -> None:
+        value = value.cpu()
+        if self.value is not None:
+            pick = torch.logical_or if self.largest else torch.logical_and
+            if value.dtype != torch.bool:
+                pick = torch.maximum if self.largest else torch.minimum
+            value = pick(self.value, value)
+        self.value = value
+
+
+class Moments(Accumulator):
+    """Sum, and sum of squared deviations, in double precision; memory: 8 bytes a neuron, with deviations 16.
+
+    Deviations are merged as in Chan, Golub and LeVeque (1979), eq. 2.1: no difference of two large sums.
+    """
+
+    def __init__(self, deviations: bool) -> None:
+        self.deviations = deviations
+        self.count = 0
+        self.total: Tensor | None = None
+        self.squares: Tensor | None = None
+
+    def add(self, values: Tensor, ids: Tensor) -> None:
+        """Fold examples in."""
+        if not self.deviations:
+            total = values.sum(0, dtype=torch.float64) if values.device.type != "mps" else double(values).sum(0)
+            self._fold(len(values), total.cpu(), None)
+            return
+        wide = double(values)
+        total = wide.sum(0)
+        squares = (wide - total / len(wide)).square_().sum(0)
+        self._fold(len(wide), total.cpu(), squares.cpu())
+
+    def merge(self, other: Moments) -> None:
+        """Fold in another's moments."""
+        if other.total is not None:
+            self._fold(other.count, other.total, other.squares)
+
+    def _fold(self, count: int, total: Tensor, squares: Tensor | None) -> None:
+        if self.total is None:
+            self.count, self.total, self.squares = count, total, squares
+            return
+        if squares is not None and self.squares is not None:
+            apart = total / count - self.total / self.count
+            between = apart.square_().mul_(count * self.count / (count + self.count))
+            self.squares = self.squares + squares + between
+        self.total = self.total + total
+        self.count += count
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean of what was folded in."""
+        assert self.total is not None
+        return self.total / self.count
+
+    @property
+    def spread(self) -> Tensor:
+        """The standard deviation of what was folded in (divided by n)."""
+        assert self.squares is not None
+        return (self.squares / self.count).sqrt()
+
+
+class Hits(Accumulator):
+    """In how many examples every neuron is relevant; memory: 8 bytes a neuron."""
+
+    def __init__(self, criterion: Criterion) -> None:
+        self.criterion = criterion
+        self.value: Tensor | None = None
+
+    def add(self, values: Tensor, ids: Tensor) -> None:
+        """Fold examples in."""
+        self._fold(self.criterion(values).sum(0).cpu())
+
+    def merge(self, other: Hits) -> None:
+        """Fold in another's numbers."""
+        if other.value is not None:
+            self._fold(other.value)
+
+    def _fold(self, value: Tensor) -> None:
+        self.value = value if self.value is None else self.value + value
+
+
+class Sample(Accumulator):
+    """All examples up to `size`, beyond that a uniform sample of `size` of them; memory: at most 3·size maps.
+
+    Every example has a fixed pseudo-random rank, a hash of its index; the `size` lowest ranks are kept. So the sample
+    depends on nothing but the set of examples: not on their order, on batches, or on how the work is split.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.count = 0
+        self._ranks = np.empty(0, np.uint64)
+        self._rows: list[Tensor] = []
+
+    def add(self, values: Tensor, ids: Tensor) -> None:
+        """Fold examples in."""
+        self.count += len(ids)
+        ranks = _ranks(ids.numpy())
+        if len(self._ranks) >= self.size:
+            low = np.flatnonzero(ranks < np.partition(self._ranks, self.size - 1)[self.size - 1])
+            if not len(low):
+                return
+            ranks, values = ranks[low], values.index_select(0, torch.from_numpy(low).to(values.device))
+        self._keep(ranks, [values.to("cpu", copy=True)])
+
+    def merge(self, other: Sample) -> None:
+        """Fold in another's sample."""
+        self.count += other.count
+        self._keep(other._ranks, other._rows)
+
+    def _keep(self, ranks: np.ndarray, rows: list[Tensor]) -> None:
+        self._ranks = np.concatenate([self._ranks, ranks])
+        self._rows = [*self._rows, *rows]
+        if len(self._ranks) > 2 * self.size:
+            self._prune()
+
+    def _prune(self) -> None:
+        order = np.argsort(self._ranks)[: self.size]
+        self._rows = [torch.cat(self._rows).index_select(0, torch.from_numpy(order))]
+        self._ranks = self._ranks[order]
+
+    @property
+    def values(self) -> Tensor:
+        """The sample ``(at most size, ...)``, in the order of the ranks."""
+        rows = torch.cat(self._rows)
+        return rows.index_select(0, torch.from_numpy(np.argsort(self._ranks)[: self.size]))
+
+
+def _ranks(ids: np.ndarray) -> np.ndarray:
+    """Hash indices, one to one (Steele, Lea and Flood 2014: the mixing function of SplitMix64)."""
+    z = (ids.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))

@@ -1,0 +1,282 @@
+"""A run: the computation of masks, watched while it goes on; paused, cancelled, resumed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from lrp_explorer.analyses import store
+from lrp_explorer.analyses.base import State, merged
+from lrp_explorer.analyses.choosing import Choice, Question, choose
+from lrp_explorer.analyses.control import Control
+from lrp_explorer.analyses.job import Job
+from lrp_explorer.analyses.masks import Masks, check_finite, finish
+from lrp_explorer.analyses.reductions import Reduction
+from lrp_explorer.analyses.runners import Runner
+from lrp_explorer.errors import Cancelled, InputError, NumericsError
+
+EVERY = 0.5
+"""Seconds between two updates."""
+
+WINDOW = 10.0
+"""Seconds over which the rate is taken."""
+
+Phase = Literal["waiting", "choosing", "folding", "paused", "cancelled", "done", "failed"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes
+    ----------
+    phase : str
+        ``"waiting"``, ``"choosing"`` (which examples: reading labels, predicting classes), ``"folding"``,
+        ``"paused"``, ``"cancelled"``, ``"done"`` or ``"failed"``.
+    done, total : int
+        Examples folded or left out, and all of them; while choosing, those predicted and those to predict.
+    rate : float
+        Examples a second, over the last ten seconds; 0 until it is known.
+    seconds_left : float or None
+        At this rate; None until it is known.
+    cached : bool
+        Whether the masks were read from the cache.
+    """
+
+    phase: Phase
+    done: int
+    total: int
+    rate: float
+    seconds_left: float | None
+    cached: bool = False
+
+
+@dataclass
+class Listener:
+    """Who is told of a run, and when it was told last (seconds of the monotonic clock)."""
+
+    call: Callable[[Run], None]
+    every: float
+    told: float = 0.0
+
+
+class Run:
+    """Masks in the making; see `lrp_explorer.analyses.aggregate.prepare`.
+
+    `run` computes in the calling thread, `start` in one of its own; all else may be called from any thread.
+
+    Parameters
+    ----------
+    job, question, reductions, runner
+        What is computed, from what, and where.
+    settings : mapping
+        What the masks will tell of themselves.
+    cache : Path, optional
+        A folder of finished masks.
+    should_stop : callable, optional
+        Asked often; when it says True the run is cancelled.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        question: Question,
+        reductions: Sequence[Reduction],
+        runner: Runner,
+        settings: Mapping[str, Any],
+        cache: Path | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> None:
+        self._job, self._question, self._reductions, self._runner = job, question, reductions, runner
+        self._settings, self._cache = settings, cache
+        self._listeners: list[Listener] = []
+        self._control = Control(should_stop, self._heard)
+        self._phase: Phase = "waiting"
+        self._choice: Choice | None = None
+        self._total = State(job.layout)
+        self._position = 0
+        self._masks: Masks | None = None
+        self._cached = False
+        self._error: BaseException | None = None
+        self._thread: threading.Thread | None = None
+        self._seen: deque[tuple[float, int]] = deque()
+
+    # Watching
+
+    def listen(self, call: Callable[[Run], None], every: float = EVERY) -> None:
+        """Have `call` called with this run by the computing thread, `every` so many seconds and at the end."""
+        self._listeners.append(Listener(call, every))
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run is, now."""
+        with self._control.lock:
+            phase: Phase = "paused" if self._control.paused and self._phase in ("choosing", "folding") else self._phase
+            done, total = self._done()
+            first, last = (self._seen[0], self._seen[-1]) if self._seen else ((0.0, 0), (0.0, 0))
+        rate = (last[1] - first[1]) / (last[0] - first[0]) if last[0] > first[0] else 0.0
+        return Progress(phase, done, total, rate, (total - done) / rate if rate else None, self._cached)
+
+    def snapshot(self) -> Masks | None:
+        """Give the masks of what is folded so far, each row labelled with its n; None before the first batch."""
+        with self._control.lock:
+            if self._masks is not None or self._choice is None:
+                return self._masks
+            choice, partial = self._choice, self._control.partial
+            state = merged(self._job.layout, [self._total, partial] if partial else [self._total])
+            complete = partial is None and self._position == len(choice.shards)
+        state.skipped += choice.skipped
+        return finish(state, choice.rows, self._reductions, self._settings, complete)
+
+    def _done(self) -> tuple[int, int]:
+        if self._choice is None:
+            return self._control.looked
+        if self._masks is not None:
+            return self._choice.total, self._choice.total
+        states = [self._total] + ([self._control.partial] if self._control.partial else [])
+        return sum(state.count + len(state.skipped) for state in states), self._choice.total
+
+    def _heard(self) -> None:
+        """Take note of the time, and let the listener look about twice a second."""
+        now = time.monotonic()
+        with self._control.lock:
+            if self._control.paused:
+                self._seen.clear()
+            else:
+                self._seen.append((now, self._done()[0]))
+            while self._seen and now - self._seen[0][0] > WINDOW:
+                self._seen.popleft()
+        self._tell()
+
+    def _tell(self, all_of_them: bool = False) -> None:
+        for listener in self._listeners:
+            if all_of_them or time.monotonic() - listener.told >= listener.every:
+                listener.call(self)
+                listener.told = time.monotonic()
+
+    # Steering
+
+    def start(self) -> None:
+        """Compute in a thread of the background; once it has ended by a cancel, go on from there."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        self._error = None
+        self._thread = threading.Thread(target=self._in_background, name="masks", daemon=True)
+        self._thread.start()
+
+    def pause(self) -> None:
+        """Hold the run before its next batch."""
+        self._control.pause()
+
+    def resume(self) -> None:
+        """Let a paused run go on; start a cancelled one again, from the shard in which it was."""
+        cancelled = self._control.cancelled or self._phase == "cancelled"
+        if cancelled and self._thread is not None:
+            self._thread.join()
+        self._control.resume()
+        if cancelled:
+            self.start()
+
+    def cancel(self) -> None:
+        """Give up as soon as possible; what is folded stays in `snapshot`."""
+        self._control.cancel()
+
+    def result(self, timeout: float | None = None) -> Masks:
+        """Wait for a run in the background, and give what `run` would; its errors are raised here.
+
+        Raises
+        ------
+        TimeoutError
+            If it is still going on after `timeout` seconds.
+        """
+        if self._thread is None:
+            raise InputError("the run has not been started; call start() first, or run() to compute here and now")
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            raise TimeoutError(f"the run is not done after {timeout} seconds: {self.progress}")
+        if self._error is not None:
+            raise self._error
+        return self._outcome()
+
+    # Computing
+
+    def run(self) -> Masks:
+        """Compute here and now.
+
+        Returns
+        -------
+        Masks
+            Of all examples; of a cancelled run those done so far, and ``masks.complete`` is False.
+
+        Raises
+        ------
+        Cancelled
+            If it was cancelled before the first example was done.
+        """
+        try:
+            self._compute()
+            self._phase = "done"
+        except Cancelled:
+            self._phase = "cancelled"
+        except BaseException:
+            self._phase = "failed"
+            raise
+        finally:
+            self._tell(all_of_them=True)
+        return self._outcome()
+
+    def _outcome(self) -> Masks:
+        masks = self.snapshot()
+        if masks is None:
+            raise Cancelled("the run was cancelled before the first example was done")
+        return masks
+
+    def _in_background(self) -> None:
+        try:
+            self.run()
+        except BaseException as error:
+            self._error = error
+
+    def _compute(self) -> None:
+        self._seen.clear()
+        if self._choice is None:
+            self._phase = "choosing"
+            self._job.check()
+            choice = choose(self._job, self._question, self._runner, self._control)
+            with self._control.lock:
+                self._choice = choice
+                self._seen.clear()
+        choice, kept = self._choice, None
+        self._phase = "folding"
+        if self._cache is not None and self._masks is None:
+            kept = store.key(self._job, choice, self._reductions, self._question.target, self._control)
+            found = store.get(self._cache, kept) if kept else None
+            if found is not None:
+                self._masks, self._cached = replace(found, settings=self._settings), True
+        if self._masks is None:
+            self._masks = self._fold(choice)
+            if self._cache is not None and kept is not None:
+                store.put(self._cache, kept, self._masks)
+
+    def _fold(self, choice: Choice) -> Masks:
+        rest = choice.shards[self._position :]
+        for state in self._runner.map(self._job, "fold", rest, self._control):
+            with self._control.lock:
+                self._total.merge(state)
+                self._control.partial = None
+                self._position += 1
+            self._control.tell()
+        masks = self.snapshot()
+        if masks is None:
+            raise NumericsError(
+                f"nothing is left: all {choice.total} examples were left out, example {min(self._total.skipped)} the "
+                "first, because something in them is not finite; check the data and the model"
+            )
+        if not self._job.infinite:
+            check_finite(masks)
+        return masks

@@ -1,0 +1,162 @@
+"""Where model and data come from: named or given, so that another process can have the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lrp_explorer import zoo
+from lrp_explorer.errors import DataError, InputError, LrpError, ModelError
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model by its name in the zoo, or the module itself.
+
+    Attributes
+    ----------
+    name : str
+        A name for a reader; where there is no module, one of `lrp_explorer.zoo.models()`.
+    weights : str or None
+        A file of weights instead of the published ones.
+    module : nn.Module or None
+        The model itself; it travels to other processes as it is.
+    """
+
+    name: str
+    weights: str | None = None
+    module: nn.Module | None = None
+
+    @staticmethod
+    def of(model: object, weights: str | os.PathLike[str] | None = None) -> ModelSource:
+        """Understand what the user gave."""
+        if isinstance(model, str):
+            # Another process may stand in another folder.
+            path = None if weights is None else str(Path(weights).expanduser().resolve())
+            return ModelSource(model, path)
+        if not isinstance(model, nn.Module):
+            raise ModelError(f"the model is a {type(model).__name__}; expected a torch.nn.Module or a name of the zoo")
+        if weights is not None:
+            raise InputError("weights are for a model by name; this one is a module and has its weights already")
+        card = getattr(model, "card", None)
+        return ModelSource(card.name if isinstance(card, zoo.ModelCard) else type(model).__name__, None, model)
+
+    def load(self) -> nn.Module:
+        """Give the model."""
+        return self.module if self.module is not None else zoo.load_model(self.name, self.weights)
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A data set by its name in the zoo, or itself.
+
+    Attributes
+    ----------
+    name : str
+        A name for a reader; where nothing is given, one that `lrp_explorer.zoo.load_dataset` knows.
+    split : str
+        Of a data set by name.
+    given : data set or None
+        ``len(data)`` examples ``data[i]`` of (preprocessed tensor, int label).
+    """
+
+    name: str
+    split: str = ""
+    given: Any = None
+
+    @staticmethod
+    def of(data: object, split: str) -> DataSource:
+        """Understand what the user gave."""
+        if isinstance(data, str):
+            return DataSource(data, split)
+        if not hasattr(data, "__len__") or not hasattr(data, "__getitem__"):
+            raise DataError(
+                f"the data set is a {type(data).__name__}; expected a name of the zoo, or a torch Dataset with "
+                "len(data) and data[i] = (tensor, label)"
+            )
+        return DataSource(str(getattr(data, "name", type(data).__name__)), "", data)
+
+    def load(self, model: nn.Module) -> Any:
+        """Give the data set, preprocessed for the model if it is one of the zoo."""
+        if self.given is not None:
+            return self.given
+        return zoo.load_dataset(self.name, self.split, card=getattr(model, "card", None))
+
+
+def class_names(data: Any) -> tuple[str, ...]:
+    """Names of a data set's classes by index; empty where it tells none."""
+    return tuple(str(name) for name in getattr(data, "classes", None) or ())
+
+
+def labels(data: Any, check: Callable[[], None]) -> list[int]:
+    """Tell every example's label, `zoo.UNLABELLED` where there is none.
+
+    Data sets that list their labels (``labels``, or ``targets`` as torchvision's do) are not read for it.
+    """
+    for name in ("labels", "targets"):
+        listed = getattr(data, name, None)
+        if listed is not None and len(listed) == len(data):
+            return [int(label) for label in listed]
+    found = []
+    for index in range(len(data)):
+        check()
+        found.append(read(data, [index])[0][1])
+    return found
+
+
+def read(data: Any, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
+    """Read examples; several at once where the data set can (``__getitems__``, as torch's own loader asks for).
+
+    Raises
+    ------
+    DataError
+        If an example is not (tensor, label), or cannot be read; the message names its index.
+    """
+    if hasattr(data, "__getitems__"):
+        examples = data.__getitems__(list(indices))
+        return [_checked(example, index) for example, index in zip(examples, indices, strict=True)]
+    found = []
+    for index in indices:
+        try:
+            example = data[index]
+        except LrpError:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise DataError(f"example {index} of the data set cannot be read ({reason})") from error
+        found.append(_checked(example, index))
+    return found
+
+
+def _checked(example: Any, index: int) -> tuple[Tensor, int]:
+    if not isinstance(example, (tuple, list)) or len(example) != 2 or not isinstance(example[0], Tensor):
+        kind = type(example).__name__
+        raise DataError(f"example {index} of the data set is a {kind}; expected (preprocessed tensor, int label)")
+    try:
+        return example[0], int(example[1])
+    except (TypeError, ValueError):
+        raise DataError(f"example {index} has the label {example[1]!r}; expected a class index") from None
+
+
+def stack(examples: Sequence[Tensor], indices: Sequence[int], dtype: torch.dtype | None) -> Tensor:
+    """Make a batch ``(batch, ...)`` of examples, in the dtype of the model's weights.
+
+    Raises
+    ------
+    DataError
+        If they differ in shape; the message names an example that does.
+    """
+    for example, index in zip(examples, indices, strict=True):
+        if example.shape != examples[0].shape:
+            raise DataError(
+                f"example {index} has shape {tuple(example.shape)}, but example {indices[0]} has "
+                f"{tuple(examples[0].shape)}; expected one shape: crop or resize while preprocessing"
+            )
+    x = torch.stack(list(examples))
+    return x.to(dtype) if dtype is not None and x.dtype.is_floating_point else x

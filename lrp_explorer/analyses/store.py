@@ -1,0 +1,133 @@
+"""Masks kept on disk under a key of everything that decides them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lrp_explorer.analyses.choosing import Choice
+from lrp_explorer.analyses.control import Control
+from lrp_explorer.analyses.files import SUFFIX
+from lrp_explorer.analyses.job import Job, Loaded
+from lrp_explorer.analyses.masks import Masks
+from lrp_explorer.analyses.reductions import Reduction
+from lrp_explorer.analyses.selection import Batch
+from lrp_explorer.engine.checks import traced
+from lrp_explorer.errors import DataError, InputError
+from lrp_explorer.graph import Graph
+from lrp_explorer.zoo.downloads import cache_folder
+from lrp_explorer.zoo.examples import ImageDataset, Pixels
+
+FOLDER = "masks"
+
+
+def folder(cache: bool | str | os.PathLike[str] | None) -> Path | None:
+    """Understand what the user gave: None or False for no cache, True for the usual folder, or a folder."""
+    if cache is None or cache is False:
+        return None
+    place = cache_folder() / FOLDER if cache is True else Path(cache).expanduser()
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cache is {str(place)!r}, where no folder can be made ({error.strerror})") from error
+    return place
+
+
+def get(place: Path, key: str) -> Masks | None:
+    """Give the masks kept under a key; files that are damaged count as none, and are told of."""
+    path = place / f"{key}{SUFFIX}"
+    if not path.exists():
+        return None
+    try:
+        return Masks.load(path)
+    except DataError as error:
+        warnings.warn(f"cached masks are computed again: {error}", UserWarning, stacklevel=2)
+        return None
+
+
+def put(place: Path, key: str, masks: Masks) -> None:
+    """Keep masks; a cache that cannot be written is no reason to lose the result, and is told of."""
+    try:
+        masks.save(place / f"{key}{SUFFIX}")
+    except DataError as error:
+        warnings.warn(f"the masks are not cached: {error}", UserWarning, stacklevel=2)
+
+
+def key(job: Job, choice: Choice, reductions: Sequence[Reduction], target: str, control: Control) -> str | None:
+    """Give a digest of everything that decides the masks, or None if not all of it can be known.
+
+    That is: what the model computes and its weights, the content of the examples, which of them are folded in which
+    batches and classes, layers, rules, semiring, reductions, seed, target and the versions of this package and PyTorch.
+    A rule or semiring of the user's own has code that no digest sees; with one of these nothing is kept.
+    """
+    settings = (job.composite, job.semiring, job.seed)
+    if any(not _ours(part) for part in settings):
+        return None
+    digest = hashlib.sha256()
+
+    def add(*parts: Any) -> None:
+        for part in parts:
+            digest.update(repr(part).encode() + b"\n")
+
+    loaded = job.loaded()
+    first = choice.shards[0].batches[0]
+    example = loaded.read(first)
+    add(version("lrp-explorer"), torch.__version__, job.device, torch.get_num_threads(), job.skip_nonfinite, target)
+    add(choice, reductions, job.layout.layers)
+    digest.update(pickle.dumps(settings))
+    add(getattr(loaded.model, "input_bounds", None), model_digest(loaded.model, traced(loaded.model, example)))
+    add(data_digest(loaded, [batch for shard in choice.shards for batch in shard.batches], control))
+    return digest.hexdigest()
+
+
+def _ours(part: Any) -> bool:
+    """Whether a setting is plain, or an object whose every class is of this package."""
+    if isinstance(part, (str, int, float, bool, type(None))):
+        return True
+    if isinstance(part, (tuple, list)):
+        return all(map(_ours, part))
+    known = type(part).__module__.split(".")[0] == __name__.split(".")[0]
+    return known and all(_ours(value) for value in vars(part).values())
+
+
+def model_digest(model: nn.Module, graph: Graph) -> str:
+    """Digest what a model computes, operation by operation, and every weight in it."""
+    digest = hashlib.sha256()
+    for node in graph:
+        norms = [(norm.op, norm.args, sorted(norm.kwargs.items())) for norm in node.norms]
+        said = (node.name, node.op, str(node.target), node.args, sorted(node.kwargs.items()), norms)
+        digest.update(repr(said).encode() + b"\n")
+    digest.update(repr((graph.output, sorted(graph.weights.items()), sorted(graph.aliases.items()))).encode())
+    tensors = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
+    for name in sorted(set(graph.weights.values())):
+        _add_tensor(digest, name, tensors[name])
+    for name, constant in sorted(graph.constants.items()):
+        _add_tensor(digest, name, constant)
+    return digest.hexdigest()
+
+
+def data_digest(loaded: Loaded, batches: Sequence[Batch], control: Control) -> str:
+    """Digest the examples that are folded: pictures in memory at once, all others tensor by tensor."""
+    data = loaded.data
+    if type(data) is ImageDataset and isinstance(data.examples, Pixels):
+        return hashlib.sha256(pickle.dumps(data)).hexdigest()
+    digest = hashlib.sha256()
+    for batch in batches:
+        control.check()
+        _add_tensor(digest, str(batch.ids), loaded.read(batch))
+    return digest.hexdigest()
+
+
+def _add_tensor(digest: Any, name: str, tensor: Tensor) -> None:
+    values = tensor.detach().cpu().contiguous()
+    digest.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
+    digest.update(values.reshape(-1).view(torch.uint8).numpy().data)

@@ -1,0 +1,110 @@
+"""``lrp-explorer masks``: class-wise masks of a data set, written into a folder as numbers and as a picture."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from lrp_explorer.errors import InputError
+
+COMMAS = "separated by commas (default: %(default)s)"
+OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("model", {"help": "a name from: lrp-explorer list models"}),
+    ("dataset", {"help": "a name from: lrp-explorer list datasets, or folder:PATH"}),
+    ("--out", {"required": True, "help": "folder to write masks.safetensors, masks.json and pictures to"}),
+    ("--classes", {"help": "names or indices, separated by commas (default: every class, and all together)"}),
+    ("--limit", {"type": int, "metavar": "N", "help": "examples of each class (default: all)"}),
+    ("--reduce", {"default": "and,or,min,max,mean", "help": f"{COMMAS}; also std, count, quantile(0.9), vote(0.5)"}),
+    ("--layer", {"default": "input", "help": f"layers, {COMMAS}"}),
+    ("--composite", {"default": "epsilon-plus-flat", "help": "rules by layer (default: %(default)s)"}),
+    ("--semiring", {"default": "real", "help": "how contributions add up along paths (default: %(default)s)"}),
+    ("--theta", {"type": float, "help": "threshold of edges (boolean, counting), or of relevance for and, or, count"}),
+    (
+        "--target",
+        {"default": "label", "help": "class of an example: label or prediction (default: %(default)s)"},
+    ),
+    ("--only-correct", {"action": "store_true", "help": "only examples that are classified as labelled"}),
+    ("--split", {"default": "test", "help": "train or test (default: %(default)s)"}),
+    ("--weights", {"help": "a local checkpoint (.pt, .safetensors) instead of the published weights"}),
+    ("--batch", {"type": int, "metavar": "N", "help": "examples explained together (default: by their size)"}),
+    ("--runner", {"default": "serial", "help": "serial or dask (default: %(default)s)"}),
+    ("--skip-nonfinite", {"action": "store_true", "help": "leave out and count what is NaN or infinite"}),
+    ("--cache", {"action": "store_true", "help": "keep the result in the cache folder, and look there first"}),
+    ("--quiet", {"action": "store_true", "help": "no progress bar"}),
+)
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    """Describe the command and its options; gives its parser, to which the shared ``--device`` is added."""
+    masks = commands.add_parser("masks", help="fold the relevance of many examples of each class into masks")
+    for name, described in OPTIONS:
+        masks.add_argument(name, **described)
+    masks.set_defaults(run=run)
+    return masks
+
+
+def run(options: argparse.Namespace) -> None:
+    """Compute the masks and write them."""
+    folder = Path(options.out).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out is {options.out!r}, which is a file; expected a folder")
+    # Before hours of computation, not after them.
+    folder.mkdir(parents=True, exist_ok=True)
+    from lrp_explorer.analyses.aggregate import aggregate
+
+    semiring, theta = _semiring(options.semiring, options.theta)
+    masks = aggregate(
+        options.model,
+        options.dataset,
+        classes=None if options.classes is None else _listed(options.classes),
+        limit=options.limit,
+        layer=_listed(options.layer),
+        reduce=_listed(options.reduce),
+        composite=options.composite,
+        semiring=semiring,
+        target=options.target,
+        only_correct=options.only_correct,
+        theta=theta,
+        batch=options.batch,
+        runner=options.runner,
+        device=options.device,
+        progress=not options.quiet,
+        skip_nonfinite=options.skip_nonfinite,
+        cache=options.cache,
+        split=options.split,
+        weights=options.weights,
+    )
+    masks.save(folder / "masks.safetensors")
+    for layer in masks.layers:
+        _picture(masks, layer, folder)
+    for note in masks.notes:
+        print(note)
+    print(f"{folder}: {masks!r}")
+
+
+def _picture(masks: Any, layer: str, folder: Path) -> None:
+    import io
+
+    from lrp_explorer.analyses.files import write_together
+    from lrp_explorer.figures import mask_sheet
+
+    told = masks.settings
+    title = f"{told['model']} · {told['dataset']} · {layer} · {told['composite']} · {told['semiring']}"
+    drawn = mask_sheet.draw({r: masks[layer, r] for r in masks.reductions}, masks.names, masks.counts, title)
+    stream = io.BytesIO()
+    drawn.save(stream, "PNG", optimize=True)
+    name = "masks.png" if len(masks.layers) == 1 else f"masks.{layer.replace('/', '_')}.png"
+    write_together({folder / name: stream.getvalue()})
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _semiring(name: str, theta: float | None) -> tuple[Any, float | None]:
+    """Give a threshold to the semiring if its edges have one, else to the comparison of relevance."""
+    from lrp_explorer import semirings
+
+    kinds = {"boolean": semirings.Boolean, "counting": semirings.Counting}
+    return (kinds[name](theta=theta), None) if theta is not None and name in kinds else (name, theta)

@@ -1,0 +1,188 @@
+"""Layers in a semiring: what moves is moved, shares are annotated, dense layers and convolutions go to a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lrp_explorer.engine.account import divide, scaled_epsilon
+from lrp_explorer.engine.edges import layer_edges
+from lrp_explorer.engine.linear import LinearStep, Memo
+from lrp_explorer.engine.passing import GATES, SAME_ORDER
+from lrp_explorer.engine.record import Record, resolve
+from lrp_explorer.engine.thresholds import Scale, profile_of, quantile
+from lrp_explorer.graph import Node, Ref
+from lrp_explorer.semirings import PathSemiring, Quantile, Semiring, Tropical, Viterbi
+from lrp_explorer.semirings.kernels import contract
+
+
+class Annotator:
+    """One layer in one semiring: its coefficients become elements and are chained with those of its output."""
+
+    def __init__(
+        self, node: Node, rule: Any, semiring: Semiring, record: Record, relevance: Tensor, scale: Scale
+    ) -> None:
+        self.node, self.rule, self.semiring, self.record = node, rule, semiring, record
+        self.relevance, self.scale = relevance, scale
+        self.paths = semiring if isinstance(semiring, PathSemiring) else None
+        self.separate = self.paths is not None and self.paths.edge == "separate"
+        self.by_strongest = isinstance(semiring, (Viterbi, Tropical)) and semiring.normalise == "max"
+
+    @property
+    def x(self) -> Tensor:
+        """The layer's (first) input."""
+        return self.record.value(self.node.inputs[0])
+
+    def chain(self, d: Tensor, relevance: Tensor) -> Tensor:
+        """Encode(d) ⊗ R, with d divided by the layer's threshold."""
+        if self.paths is not None and self.paths.absolute:
+            d = d.abs()
+        return self.semiring.mul(self.semiring.encode(self.scale.over(d)), relevance)
+
+    def linear(self, memo: Memo, vanishes_below: bool) -> Tensor:
+        """Dense layers and convolutions, by the kernel that covers them."""
+        step = self.linear_step(memo, vanishes_below)
+        edges = layer_edges(self.node, self.rule, step, self.semiring)
+        relevance = edges.turn(self.relevance) if not self.semiring.element else self._turned(edges.turn)
+        profile = profile_of(self.semiring)
+        if isinstance(profile, Quantile):
+            self.scale = quantile(profile, list(edges.parts))
+        parts = [contract(self.semiring, self.scale.applied(part), relevance) for part in edges.parts]
+        total = parts[0]
+        for part in parts[1:]:
+            total = self.semiring.add(total, part)
+        if edges.separate is not None:
+            total = self.chain(edges.separate, total)
+        return edges.turn_back(total)
+
+    def linear_step(self, memo: Memo, vanishes_below: bool = False) -> LinearStep:
+        """What the rule of a linear layer needs."""
+        record, node = self.record, self.node
+        source = node.inputs[0]
+        return LinearStep(
+            layer=record.maps[node.name],
+            x=record.value(source),
+            output=lambda: record.value(node.name),
+            nonnegative=source in record.nonnegative,
+            rectified=record.rectified(node) if vanishes_below else None,
+            memo=memo,
+        )
+
+    def _turned(self, turn: Callable[[Tensor], Tensor]) -> Tensor:
+        """Turn every number of the elements by itself."""
+        flat = self.relevance.flatten(self.relevance.dim() - len(self.semiring.element))
+        turned = torch.stack([turn(number) for number in flat.unbind(-1)], -1)
+        return turned.unflatten(-1, self.semiring.element)
+
+    def moved(self) -> list[Tensor]:
+        """Take elements back along moved values."""
+        node, x = self.node, self.x
+        if node.kind in ("activation", "identity", "batch_norm", "layer_norm", "response_norm"):
+            return [self.relevance]
+        if node.op in SAME_ORDER:
+            return [self.relevance.reshape(*x.shape, *self.semiring.element)]
+        if node.kind == "concatenation" and node.op == "cat":
+            axis = node.kwargs.get("dim", node.static(1, 0))
+            axis = axis % x.dim()
+            sizes = [resolve(ref, self.record.values).shape[axis] for ref in node.args[0]]
+            parts = self.relevance.split(sizes, axis)
+            return [part for ref, part in zip(node.args[0], parts, strict=True) if ref.name in node.inputs]
+        return [self._by_index(position) for position in range(len(node.inputs))]
+
+    def _by_index(self, position: int) -> Tensor:
+        """Follow each value to where it went; what several places hand back is joined by ⊕."""
+        x = self.record.value(self.node.inputs[position])
+        element = self.semiring.element
+        blank = {name: torch.zeros_like(self.record.value(name), dtype=torch.float64) for name in self.node.inputs}
+        numbers = torch.arange(1, x.numel() + 1, dtype=torch.float64, device=x.device).reshape(x.shape)
+        went = _called(self.node, self.record, blank | {self.node.inputs[position]: numbers}).long().flatten()
+        relevance = self.relevance.reshape(-1, *element)
+        result = self.semiring.full((x.numel(),), relevance)
+        here = went.nonzero().flatten()
+        while len(here):
+            places = went[here] - 1
+            # Of several that came from one place, one at a time.
+            first = torch.full((x.numel(),), -1, device=x.device).scatter_(0, places, here)
+            chosen = first[places] == here
+            at, of = places[chosen], here[chosen]
+            result[at] = self.semiring.add(result[at], relevance[of])
+            here = here[~chosen]
+        return result.reshape(*x.shape, *element)
+
+    def signal(self) -> list[Tensor]:
+        """Give elements to the signal of a product; to both factors at one half where neither is a gate."""
+        node = self.node
+        ops = [self.record.graph.by_name[name].op if name in self.record.graph.by_name else "" for name in node.inputs]
+        gates = [op in GATES for op in ops] if node.op == "mul" else [False, True]
+        values = [self.record.value(name) for name in node.inputs]
+        none = self.semiring.full(self.shape(self.relevance), self.relevance)
+        half = torch.full(self.shape(self.relevance), 0.5, dtype=values[0].dtype, device=none.device)
+        if sum(gates) == 1:
+            parts = [none if gate else self.relevance for gate in gates]
+        else:
+            parts = [self.relevance if self.by_strongest else self.chain(half, self.relevance)] * 2
+        return [self.fit(part, value) for part, value in zip(parts, values, strict=True)]
+
+    def summands(self, weigh: Callable[[list[Tensor]], list[Tensor]]) -> list[Tensor]:
+        """Edges of a sum are the summands' shares of it."""
+        node = self.node
+        left, right = (resolve(arg, self.record.values) for arg in node.args[:2])
+        alpha = node.kwargs.get("alpha", node.static(2, 1))
+        signs = {"add": (1.0, alpha), "sub": (1.0, -alpha), "rsub": (-alpha, 1.0)}[node.op]
+        named = [
+            (arg, value * sign)
+            for arg, value, sign in zip(node.args[:2], (left, right), signs, strict=True)
+            if isinstance(arg, Ref) and arg.name in node.inputs
+        ]
+        raw = [value.expand_as(self.record.value(node.name)) for _, value in named]
+        if self.separate:
+            shares = raw
+        elif self.by_strongest:
+            sizes = [value.abs() for value in raw]
+            strongest = sizes[0] if len(sizes) == 1 else torch.maximum(*sizes)
+            shares = [torch.where(strongest > 0, size / strongest, 0.0) for size in sizes]
+        else:
+            values = weigh(raw)
+            z = values[0] + values[1] if len(values) == 2 else self.record.value(node.name)
+            epsilon = (
+                self.rule.stabilizer if getattr(self.rule, "relative", None) is None else scaled_epsilon(self.rule, z)
+            )
+            shares = [divide(value, z, epsilon) for value in values]
+        return [
+            self.fit(self.chain(share, self.relevance), self.record.value(arg.name))
+            for (arg, _), share in zip(named, shares, strict=True)
+        ]
+
+    def diagonal(self, memo: Memo) -> Tensor:
+        """A batch norm by itself: every input has one output."""
+        if self.by_strongest:
+            return self.relevance
+        record, node = self.record, self.node
+        step = LinearStep(record.maps[node.name], self.x, lambda: record.value(node.name), memo=memo)
+        if self.separate:
+            return self.chain(torch.as_tensor(step.layer.weight).expand_as(self.x), self.chain(self.x, self.relevance))
+        positive, negative = step.factors(self.rule)
+        c = self.x * torch.as_tensor(step.layer.weight)
+        return self.chain(c * torch.where(c > 0, positive, negative), self.relevance)
+
+    def shape(self, elements: Tensor) -> tuple[int, ...]:
+        """Shape of the neurons, without the axes of the element."""
+        return tuple(elements.shape[: elements.dim() - len(self.semiring.element)])
+
+    def fit(self, elements: Tensor, like: Tensor) -> Tensor:
+        """Join elements over the axes along which `like` was broadcast."""
+        shape = self.shape(elements)
+        for axis in range(len(shape) - like.dim()):
+            elements = self.semiring.sum(elements, 0) if axis >= 0 else elements
+        for axis, (n, wanted) in enumerate(zip(self.shape(elements), like.shape, strict=True)):
+            if n != wanted:
+                elements = self.semiring.sum(elements, axis).unsqueeze(axis)
+        return elements
+
+
+def _called(node: Node, record: Record, given: dict[str, Tensor]) -> Tensor:
+    values = {**record.values, **given}
+    return node.target(*resolve(node.args, values), **{k: resolve(v, values) for k, v in node.kwargs.items()})

@@ -1,0 +1,148 @@
+"""The best path itself: from one neuron of the input up to the target's output, by the edges that made it best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from lrp_explorer.engine.annotate import Annotator
+from lrp_explorer.engine.edges import layer_edges
+from lrp_explorer.engine.paths import LINEAR, path_step
+from lrp_explorer.engine.record import Record
+from lrp_explorer.engine.thresholds import Scale
+from lrp_explorer.errors import InputError
+from lrp_explorer.graph import INPUT, Node
+from lrp_explorer.results import PathStep, Table
+from lrp_explorer.rules import Rule
+from lrp_explorer.semirings import Viterbi
+from lrp_explorer.semirings.edges import Edges
+
+
+def best_path(
+    record: Record, rules: Mapping[str, Rule], semiring: Viterbi, maps: Mapping[str, Tensor], index: tuple[int, ...]
+) -> Table[PathStep]:
+    """Trace the maximum back: at every layer, the output whose edge and strength give this neuron its own.
+
+    Parameters
+    ----------
+    record : Record
+        The recorded forward pass of one example.
+    rules : mapping
+        Layer → rule.
+    semiring : Viterbi
+        The algebra in which `maps` were computed.
+    maps : mapping
+        Layer → strength of the best path from there, of one example ``(1, ...)``.
+    index : tuple of int
+        A neuron of the input, without the batch.
+
+    Returns
+    -------
+    Table of PathStep
+        Input side first.
+
+    Raises
+    ------
+    InputError
+        If the index is out of range, or no path leads from there to the target.
+    """
+    shape = tuple(maps[INPUT].shape[1:])
+    if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
+        raise InputError(f"index is {tuple(index)}, but one neuron of an input of shape {shape} is expected")
+    here, name = _flat(index, shape), INPUT
+    if float(maps[INPUT].flatten()[here]) <= 0.0:
+        raise InputError(
+            f"no path leads from the input's {tuple(index)} to the target; choose a neuron of strength > 0"
+        )
+    steps = []
+    while name != record.graph.output:
+        strength = float(maps[name].flatten()[here])
+        found = [
+            _onward(node, rules[node.name], semiring, record, maps[node.name], node.inputs.index(name), here)
+            for node in record.graph.consumers[name]
+        ]
+        best = max(range(len(found)), key=lambda i: found[i][0])
+        node, there = record.graph.consumers[name][best], found[best][1]
+        above = float(maps[node.name].flatten()[there])
+        steps.append(PathStep(name, _place(here, tuple(maps[name].shape[1:])), strength, strength / above))
+        name, here = node.name, there
+    strength = float(maps[name].flatten()[here])
+    return Table([*steps, PathStep(name, _place(here, tuple(maps[name].shape[1:])), strength, 1.0)])
+
+
+def _onward(
+    node: Node, rule: Rule, semiring: Viterbi, record: Record, above: Tensor, position: int, here: int
+) -> tuple[float, int]:
+    """Best strength that a layer's outputs give to input neuron `here`, and the output that does."""
+    if node.kind in LINEAR:
+        return _through_weights(node, rule, semiring, record, above, here)
+
+    def given(relevance: Tensor) -> float:
+        parts = path_step(node, rule, semiring, record, relevance, _forget, Scale())
+        return float(parts[position].flatten()[here])
+
+    strength = given(above)
+    same = torch.zeros_like(above)
+    if here < same.numel():
+        same.view(-1)[here] = above.flatten()[here]
+        if given(same) == strength:
+            return strength, here
+    # Half of the outputs at a time: the half that gives the same strength holds the one that is sought.
+    chosen = above.flatten().nonzero().flatten()
+    while len(chosen) > 1:
+        half = chosen[: len(chosen) // 2]
+        some = torch.zeros_like(above)
+        some.view(-1)[half] = above.flatten()[half]
+        chosen = half if given(some) == strength else chosen[len(half) :]
+    return strength, int(chosen[0]) if len(chosen) else 0
+
+
+def _through_weights(
+    node: Node, rule: Rule, semiring: Viterbi, record: Record, above: Tensor, here: int
+) -> tuple[float, int]:
+    """One neuron's edges to all outputs, by the layer itself applied to that neuron alone."""
+    walk = Annotator(node, rule, semiring, record, above, Scale())
+    edges = layer_edges(node, rule, walk.linear_step(_forget), semiring)
+    alone = torch.zeros_like(walk.x)
+    alone.view(-1)[here] = 1.0
+    only = edges.turn(alone)
+    strengths = torch.zeros_like(edges.turn(above))
+    for part in edges.parts:
+        c = _applied(part, part.x * only)
+        d = (c * torch.where(c > 0, part.positive, part.negative)).abs()
+        strengths = torch.maximum(strengths, d * edges.turn(above))
+    if edges.separate is not None:
+        strengths = strengths * float((edges.separate * only).abs().sum())
+    number = torch.arange(above.numel(), dtype=torch.float64, device=above.device).reshape(above.shape)
+    best = int(strengths.flatten().argmax())
+    return float(strengths.flatten()[best]), int(edges.turn(number).flatten()[best])
+
+
+def _applied(edges: Edges, x: Tensor) -> Tensor:
+    geometry = edges.geometry
+    if geometry.rank == 0:
+        return torch.nn.functional.linear(x, edges.weight)
+    each = (list(geometry.stride), list(geometry.padding), list(geometry.dilation))
+    return torch.convolution(x, edges.weight, None, *each, False, [0] * geometry.rank, geometry.groups)
+
+
+def _forget(key, compute):
+    return compute()
+
+
+def _flat(index: tuple[int, ...], shape: tuple[int, ...]) -> int:
+    flat = 0
+    for i, n in zip(index, shape, strict=True):
+        flat = flat * n + i
+    return flat
+
+
+def _place(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    place = []
+    for n in reversed(shape):
+        flat, i = divmod(flat, n)
+        place.append(i)
+    return tuple(reversed(place)) if math.prod(shape) else ()

@@ -1,0 +1,57 @@
+"""One explanation from scratch: a session that is used once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lrp_explorer.composites import Composite
+from lrp_explorer.engine.memory import halving
+from lrp_explorer.engine.session import Session
+from lrp_explorer.results import Relevance
+from lrp_explorer.semirings import Semiring
+
+
+def explain(
+    model: nn.Module,
+    x: Tensor,
+    target: int | Tensor | None = None,
+    composite: str | Composite = "epsilon-plus-flat",
+    semiring: str | Semiring = "real",
+    seed: str | Tensor = "logit",
+    device: str | torch.device = "auto",
+) -> Relevance:
+    """Explain a classifier's decision by Layer-wise Relevance Propagation.
+
+    Parameters
+    ----------
+    model : nn.Module
+        A classifier: ``(batch, ...)`` in, ``(batch, classes)`` out. It is never changed.
+    x : Tensor
+        Preprocessed input ``(batch, ...)``.
+    target, composite, semiring, seed
+        See `Session.relevance`.
+    device : str
+        See `Session`.
+
+    Returns
+    -------
+    Relevance
+        ``.input`` is the relevance of the input; ``["layer"]`` that of any layer's output.
+
+    Examples
+    --------
+    >>> import lrp_explorer as lrp
+    >>> model = lrp.load_model("digits-cnn")
+    >>> x, label = lrp.load_dataset("digits")[0]
+    >>> rel = lrp.explain(model, x[None])
+    >>> rel.input.shape
+    torch.Size([1, 1, 28, 28])
+    """
+
+    def once(x: Tensor, target: Any, seed: Any) -> Relevance:
+        return Session(model, x, device, memory=0).relevance(target, composite, semiring, seed)
+
+    return halving(once, x, target, seed, device) if isinstance(x, Tensor) and x.dim() else once(x, target, seed)

@@ -1,0 +1,103 @@
+"""Pooling in a semiring: by shares of each window, to the winner, or by the input itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lrp_explorer.engine.account import divide, scaled_epsilon
+from lrp_explorer.engine.annotate import Annotator
+from lrp_explorer.engine.windows import fold, summed
+from lrp_explorer.errors import CoverageError
+from lrp_explorer.rules import Winner
+
+
+def averaged(step: Annotator) -> Tensor:
+    """Averages: each input by its share of the window's sum."""
+    if step.node.op in ("mean", "sum", "amax"):
+        return _over_axes(step)
+    return _shares(step)
+
+
+def pooled(step: Annotator) -> Tensor:
+    """Max pooling, as the semiring says: by shares, to the winner, or by the input itstep."""
+    by_rule = "winner" if isinstance(step.rule, Winner) else "average"
+    pooling = by_rule if step.paths is None else step.paths.pooling
+    if pooling == "winner":
+        return _to_winner(step)
+    if step.node.op == "amax":
+        return _over_axes(step)
+    return _shares(step, by_input=pooling == "activation")
+
+
+def _shares(step: Annotator, *, by_input: bool = False) -> Tensor:
+    node, record, x = step.node, step.record, step.x
+    out = tuple(record.value(node.name).shape[2:])
+    if step.separate or by_input:
+        return _fold(step, lambda at, of: step.chain(x[at], step.relevance[of]), out)
+    if step.by_strongest:
+        strongest = summed(node, record, x.abs(), out, torch.maximum)
+        factor = torch.where(strongest > 0, 1.0 / strongest, 0.0)
+    else:
+        count = summed(node, record, torch.ones_like(x), out, torch.add)
+        total = summed(node, record, x, out, torch.add)
+        # The rule divides by the mean, and its ε is added to that.
+        mean = total / count
+        factor = divide(torch.ones_like(total), mean, _epsilon(step.rule, mean)) / count
+    return _fold(step, lambda at, of: step.chain(x[at] * factor[of], step.relevance[of]), out)
+
+
+def _fold(step: Annotator, message: Callable[..., Tensor], out: tuple[int, ...]) -> Tensor:
+    return fold(step.semiring, step.node, step.record, step.relevance, out, message)
+
+
+def _to_winner(step: Annotator) -> Tensor:
+    node, record, x = step.node, step.record, step.x
+    if node.name not in record.winners:
+        raise CoverageError(
+            f"layer {node.name!r}: {node.op} has no winners recorded; take pooling='average' or 'activation'"
+        )
+    winners = record.winners[node.name]
+    own = torch.arange(math.prod(x.shape[2:]), device=x.device).reshape(x.shape[2:]).expand(x.shape)
+    none = step.semiring.full((1,) * x.dim(), step.relevance)
+    axes = (1,) * len(step.semiring.element)
+
+    def message(at: Any, of: Any) -> Tensor:
+        won = own[at] == winners[of]
+        return torch.where(won.reshape(*won.shape, *axes), step.relevance[of], none)
+
+    return _fold(step, message, tuple(record.value(node.name).shape[2:]))
+
+
+def _over_axes(step: Annotator) -> Tensor:
+    """Means over whole axes: every input has one output."""
+    node, x = step.node, step.x
+    args, kwargs = step.record.arguments(node)
+    axes = args[1] if len(args) > 1 else kwargs.get("dim")
+    axes = (
+        tuple(range(x.dim()))
+        if axes is None
+        else tuple(a % x.dim() for a in ([axes] if isinstance(axes, int) else axes))
+    )
+    kept = [1 if axis in axes else n for axis, n in enumerate(x.shape)]
+    relevance = step.relevance.reshape(*kept, *step.semiring.element)
+    if step.separate:
+        d = x
+    elif step.by_strongest:
+        strongest = x.abs().amax(axes, keepdim=True)
+        d = torch.where(strongest > 0, x.abs() / strongest, 0.0)
+    else:
+        count = 1 if node.op == "sum" else math.prod(x.shape[axis] for axis in axes)
+        z = x.sum(axes, keepdim=True) / count
+        d = x * (divide(torch.ones_like(z), z, _epsilon(step.rule, z)) / count)
+    return step.chain(d, relevance)
+
+
+def _epsilon(rule: Any, z: Tensor) -> float | Tensor:
+    if getattr(rule, "relative", None) is not None:
+        return scaled_epsilon(rule, z)
+    return float(getattr(rule, "stabilizer", 1e-6))

@@ -1,0 +1,101 @@
+"""Pooling for semirings: each window's inputs, one position of the window at a time."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lrp_explorer.engine.record import Record
+from lrp_explorer.graph import Node
+from lrp_explorer.semirings import Semiring
+
+Slices = tuple[slice, ...]
+# What the inputs at one position of the window receive from the windows that see them.
+Message = Callable[[Slices, Slices], Tensor]
+
+
+def windows(node: Node, record: Record, out: tuple[int, ...]) -> Iterator[tuple[Slices, Slices]]:
+    """Pairs of (spatial slices of the inputs, of the outputs that see them), each pair an input of a window once.
+
+    Parameters
+    ----------
+    node : Node
+        A pooling layer.
+    record : Record
+        The recorded forward pass.
+    out : tuple of int
+        Spatial size of the output.
+    """
+    size = tuple(record.value(node.inputs[0]).shape[2:])
+    args, _ = record.arguments(node)
+    if node.op.startswith("adaptive"):
+        yield from _cells(size, out)
+    else:
+        yield from _sliding(node, size, out, args)
+
+
+def _sliding(node: Node, size: tuple[int, ...], out: tuple[int, ...], args: Any) -> Iterator[tuple[Slices, Slices]]:
+    _, kernel, *rest = args
+    stride = rest[0] if rest and rest[0] else kernel
+    padding = rest[1] if len(rest) > 1 else 0
+    dilation = rest[2] if len(rest) > 2 and node.op.startswith("max") else 1
+    numbers = zip(*(_each(value, len(size)) for value in (kernel, stride, padding, dilation)), size, out, strict=True)
+    axes = [list(_along(*axis)) for axis in numbers]
+    for pairs in itertools.product(*axes):
+        yield tuple(read for read, _ in pairs), tuple(seen for _, seen in pairs)
+
+
+def _along(k: int, stride: int, padding: int, dilation: int, n: int, out: int) -> Iterator[tuple[slice, slice]]:
+    """For each position of a window along one axis: the inputs there, and the windows that have one there."""
+    for tap in range(k):
+        offset = tap * dilation - padding
+        first = max(0, math.ceil(-offset / stride))
+        last = min(out - 1, (n - 1 - offset) // stride)
+        if last >= first:
+            yield (
+                slice(first * stride + offset, last * stride + offset + 1, stride),
+                slice(first, last + 1),
+            )
+
+
+def _cells(size: tuple[int, ...], out: tuple[int, ...]) -> Iterator[tuple[Slices, Slices]]:
+    """Windows of adaptive pooling: from ⌊i n / m⌋ up to ⌈(i + 1) n / m⌉."""
+    for cell in itertools.product(*map(range, out)):
+        bounds = [(i * n // m, -(-(i + 1) * n // m)) for i, n, m in zip(cell, size, out, strict=True)]
+        yield tuple(slice(*bound) for bound in bounds), tuple(slice(i, i + 1) for i in cell)
+
+
+def _each(value: Any, rank: int) -> list[int]:
+    values = [value] if isinstance(value, int) else list(value)
+    return values * rank if len(values) == 1 else values
+
+
+def fold(
+    semiring: Semiring, node: Node, record: Record, relevance: Tensor, out: tuple[int, ...], message: Message
+) -> Tensor:
+    """R_j = ⊕ over the windows that see j of their messages; `relevance` is ``(batch, channels, *out, *element)``."""
+    result = semiring.full(record.value(node.inputs[0]).shape, relevance)
+    for read, seen in windows(node, record, out):
+        at, of = (slice(None), slice(None), *read), (slice(None), slice(None), *seen)
+        result[at] = semiring.add(result[at], message(at, of))
+    return result
+
+
+def summed(node: Node, record: Record, value: Tensor, out: tuple[int, ...], join: Callable[..., Tensor]) -> Tensor:
+    """Join the values of every window ``(batch, channels, *out)``, from 0: their sum, or their maximum."""
+    total = torch.zeros((*value.shape[:2], *out), dtype=value.dtype, device=value.device)
+    for read, seen in windows(node, record, out):
+        part = value[(slice(None), slice(None), *read)]
+        of = (slice(None), slice(None), *seen)
+        if math.prod(total[of].shape) == math.prod(part.shape):
+            total[of] = join(total[of], part)
+        else:
+            axes = tuple(range(2, value.dim()))
+            whole = part.sum(axes, keepdim=True) if join is torch.add else part.amax(axes, keepdim=True)
+            total[of] = join(total[of], whole)
+    return total

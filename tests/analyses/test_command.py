@@ -1,0 +1,76 @@
+"""``lrp-explorer masks``: numbers, picture and what it says; refusals in one line."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lrp_explorer import cli
+from lrp_explorer.analyses.aggregate import aggregate
+from lrp_explorer.analyses.masks import Masks
+
+
+@pytest.fixture
+def run(capsys):
+    def call(*arguments: object) -> tuple[int, str, str]:
+        try:
+            code = cli.main(["masks", *map(str, arguments)])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+def test_numbers_picture_and_settings(run, model, digits, tmp_path):
+    out = tmp_path / "new" / "folder"
+    settings = ["--classes", "3,5", "--reduce", "and,or,mean,count", "--limit", 4, "--layer", "input,dense1"]
+    code, said, bar = run("digits-cnn", "digits", *settings, "--theta", 0.01, "--out", out, "--device", "cpu")
+    assert code == 0
+    assert "examples 3: 4, 5: 4" in said
+    assert "8/8" in bar
+    assert sorted(path.name for path in out.iterdir()) == [
+        "masks.dense1.png", "masks.input.png", "masks.json", "masks.safetensors",
+    ]  # fmt: skip
+    masks = Masks.load(out / "masks.safetensors")
+    expected = aggregate(
+        model, digits, classes=[3, 5], limit=4, layer=["input", "dense1"], reduce=("and", "or", "mean", "count"),
+        theta=0.01, progress=False, device="cpu",
+    )  # fmt: skip
+    for name, array in expected.arrays.items():
+        np.testing.assert_array_equal(masks.arrays[name], array)
+    assert json.loads((out / "masks.json").read_text())["criterion"]["theta"] == 0.01
+    with Image.open(out / "masks.input.png") as picture:
+        assert picture.width > 4 * 100
+        # Red for what speaks for the class, black where it is relevant always.
+        colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 20)}
+        assert (0, 0, 0) in colours
+        assert any(red > green + 60 for red, green, _ in colours)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["digits-cnn", "digits", "--limit", "0"], ["limit is 0"]),
+        (["digits-cnn", "digits", "--classes", "3,eleven"], ["unknown class 'eleven'"]),
+        (["digits-cnn", "digits", "--reduce", "median"], ["unknown reduction 'median'"]),
+        (["digits-cn", "digits"], ["unknown model", "digits-cnn"]),
+        (["digits-cnn", "digit"], ["unknown data set", "digits"]),
+        (["digits-cnn", "digits", "--limit", "many"], ["--limit", "--help"]),
+    ],
+)
+def test_refusals_are_one_line(run, tmp_path, arguments, words):
+    code, said, complained = run(*arguments, "--quiet", "--out", tmp_path)
+    assert (code, said, complained.count("\n")) == (2, "", 1)
+    for word in words:
+        assert word in complained
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_place_of_the_folder(run, tmp_path):
+    (tmp_path / "there").write_text("")
+    code, _, complained = run("digits-cnn", "digits", "--out", tmp_path / "there")
+    assert code == 2
+    assert "which is a file" in complained
