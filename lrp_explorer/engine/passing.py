@@ -43,8 +43,16 @@ def fit(relevance: Tensor, x: Tensor) -> Tensor:
     return relevance.sum_to_size(x.shape)
 
 
-def move(node: Node, record: Record, relevance: Tensor) -> list[Tensor]:
-    """Take relevance back along moved values."""
+def move(node: Node, record: Record, relevance: Tensor, account: Account | None = None) -> list[Tensor]:
+    """Take relevance back along moved values; constants among them, such as a class token or padding, keep theirs."""
+    parts = _moved(node, record, relevance)
+    if account is not None:
+        # In one number: where windows are cut, the first axis is not that of the examples.
+        account.to_bias = relevance.sum(dtype=torch.float64) - sum(part.sum(dtype=torch.float64) for part in parts)
+    return parts
+
+
+def _moved(node: Node, record: Record, relevance: Tensor) -> list[Tensor]:
     if node.kind in ("activation", "identity", "batch_norm"):
         return [relevance]
     x = record.value(node.inputs[0])
@@ -63,7 +71,6 @@ def _split(node: Node, record: Record, relevance: Tensor) -> list[Tensor]:
         parts: tuple[Tensor, ...] = relevance.unbind(axis)
     else:
         parts = relevance.split([resolve(ref, record.values).shape[axis] for ref in node.args[0]], axis)
-    # Constant parts, such as a class token, keep what they receive.
     return [part for ref, part in zip(node.args[0], parts, strict=True) if ref.name in node.inputs]
 
 

@@ -71,7 +71,7 @@ def step(
     """
     match rule:
         case Pass():
-            return move(node, record, relevance)
+            return move(node, record, relevance, account)
         case NormIdentity() | LRNIdentity():
             return [relevance]
         case LRNTaylor():
