@@ -131,6 +131,20 @@ def test_boolean_is_thresholded_bottleneck(numbers: list[int], absolute: bool) -
         assert torch.equal(boolean, bottleneck >= theta)
 
 
+def test_ties() -> None:
+    """Powers of two make gains that equal each other, the bounds and the thresholds."""
+    torch.manual_seed(0)
+    edges, _ = layer(2, 1, 1, 1, 1, 3, 9)
+    few = [2.0 ** torch.randint(-3, 3, t.shape) for t in (edges.x, edges.weight, edges.positive, edges.positive)]
+    # Few connections, so that a bundle left out is seen.
+    few[1] *= torch.rand_like(few[1]) < 0.25
+    edges = replace(edges, x=few[0], weight=few[1], positive=few[2])
+    for semiring in (Boolean(theta=2.0), Boolean(theta=2.0, strict=True), Counting(theta=0.5), Bottleneck(), Viterbi()):
+        r = (few[3] > 0.5) if isinstance(semiring, Boolean) else few[3]
+        r = r.double() if isinstance(semiring, Counting) else r
+        assert torch.equal(cpu.contract(semiring, edges, r), reference.contract(semiring, edges, r)), semiring
+
+
 def test_counts_are_exact_to_the_last_integer() -> None:
     edges, _ = layer(2, 1, 1, 1, 1, 3, 9)
     edges = replace(edges, positive=edges.positive.abs() + 1)
@@ -211,3 +225,10 @@ assert type(largest_rows._cache).__name__ == "NullCache", largest_rows._cache
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_kept_code_is_not_older_than_what_it_calls() -> None:
+    from lrp_explorer.semirings.kernels import cpu_loops, cpu_sweeps
+
+    stamps = [f._cache._cache_file._source_stamp for f in (cpu_loops.planes, cpu_sweeps.widest)]
+    assert all(stamp[1] == cpu_sweeps.SOURCES == cpu_sweeps._sources() for stamp in stamps)

@@ -108,7 +108,7 @@ def pick(edges, above, upto, at, factor, gain, picked_at, picked_factor, corner,
     for edge in range(edges):
         picked_at[picked] = at[edge]
         picked_factor[picked] = factor[edge]
-        picked += np.uint64((gain[edge] > above) & (gain[edge] < upto))
+        picked += np.uint64((gain[edge] > above) & (gain[edge] <= upto))
     listed = np.int64(picked)
     for spare in range(listed, (listed + BUNDLE - 1) // BUNDLE * BUNDLE):
         picked_at[spare] = corner

@@ -16,7 +16,7 @@ from lrp_explorer.semirings.kernels.cpu_planes import Layout, layout, plan
 from lrp_explorer.semirings.kernels.cpu_rows import largest_rows, rows
 from lrp_explorer.semirings.kernels.cpu_threads import shared
 
-# Bytes of planes, and of logarithms of weights ; in turns beyond.
+# Bytes of planes, and of logarithms of weights, at a time; more than that goes in turns.
 BYTES = 1 << 26
 LOGS = 1 << 24
 

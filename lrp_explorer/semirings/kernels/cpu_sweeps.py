@@ -8,7 +8,9 @@ LLVM would write only where it changes, with masks, and the next sweep would wai
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -17,12 +19,29 @@ import numba
 BUNDLE = 8
 
 
+def _sources() -> str:
+    """What all compiled loops are made from: they contain each other, across files."""
+    files = sorted(Path(__file__).parent.glob("cpu_*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+SOURCES = _sources()
+
+
 def compiled(function: Callable[..., Any], **options: Any) -> Any:
-    """Compile without the GIL, and keep the machine code on disk where some cache folder is writable."""
+    """Compile without the GIL, and keep the machine code on disk where some cache folder is writable.
+
+    Numba looks for changes in a function's own file only, and would run old code when those that it calls have changed;
+    where it cannot be told better, nothing is kept.
+    """
+    options = {"nogil": True, "error_model": "numpy", **options}
     try:
-        return numba.njit(nogil=True, error_model="numpy", cache=True, **options)(function)
-    except RuntimeError:
-        return numba.njit(nogil=True, error_model="numpy", **options)(function)
+        kept: Any = numba.njit(cache=True, **options)(function)
+        file = kept._cache._cache_file
+        file._source_stamp = (file._source_stamp, SOURCES)
+    except (RuntimeError, AttributeError):
+        return numba.njit(**options)(function)
+    return kept
 
 
 def borrowing(function: Callable[..., Any], **options: Any) -> Any:
