@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from lrp_explorer.engine.account import divide, scaled_epsilon
-from lrp_explorer.engine.edges import layer_edges
+from lrp_explorer.engine.edges import LayerEdges, layer_edges
 from lrp_explorer.engine.linear import LinearStep, Memo
 from lrp_explorer.engine.passing import GATES, SAME_ORDER
 from lrp_explorer.engine.record import Record, resolve
 from lrp_explorer.engine.thresholds import Scale, profile_of, quantile
 from lrp_explorer.graph import Node, Ref
 from lrp_explorer.semirings import PathSemiring, Quantile, Semiring, Tropical, Viterbi
+from lrp_explorer.semirings.edges import Edges
 from lrp_explorer.semirings.kernels import contract
 
 
@@ -49,7 +51,7 @@ class Annotator:
         relevance = edges.turn(self.relevance) if not self.semiring.element else self._turned(edges.turn)
         profile = profile_of(self.semiring)
         if isinstance(profile, Quantile):
-            self.scale = quantile(profile, list(edges.parts))
+            self.scale = quantile(profile, [self._alive(part, edges, vanishes_below) for part in edges.parts])
         parts = [contract(self.semiring, self.scale.applied(part), relevance) for part in edges.parts]
         total = parts[0]
         for part in parts[1:]:
@@ -57,6 +59,13 @@ class Annotator:
         if edges.separate is not None:
             total = self.chain(edges.separate, total)
         return edges.turn_back(total)
+
+    def _alive(self, part: Edges, edges: LayerEdges, vanishes_below: bool) -> Edges:
+        """Edges into outputs that a ReLU leaves: the others carry nothing."""
+        if not vanishes_below:
+            return part
+        alive = edges.turn(self.record.rectified(self.node)) > 0
+        return replace(part, positive=part.positive * alive, negative=part.negative * alive)
 
     def linear_step(self, memo: Memo, vanishes_below: bool = False) -> LinearStep:
         """What the rule of a linear layer needs."""
@@ -79,14 +88,14 @@ class Annotator:
 
     def moved(self) -> list[Tensor]:
         """Take elements back along moved values."""
-        node, x = self.node, self.x
+        node = self.node
         if node.kind in ("activation", "identity", "batch_norm", "layer_norm", "response_norm"):
             return [self.relevance]
         if node.op in SAME_ORDER:
-            return [self.relevance.reshape(*x.shape, *self.semiring.element)]
+            return [self.relevance.reshape(*self.x.shape, *self.semiring.element)]
         if node.kind == "concatenation" and node.op == "cat":
             axis = node.kwargs.get("dim", node.static(1, 0))
-            axis = axis % x.dim()
+            axis = axis % self.x.dim()
             sizes = [resolve(ref, self.record.values).shape[axis] for ref in node.args[0]]
             parts = self.relevance.split(sizes, axis)
             return [part for ref, part in zip(node.args[0], parts, strict=True) if ref.name in node.inputs]

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from lrp_explorer.engine.account import Account, divide, per_example, scaled_epsilon
+from lrp_explorer.engine.account import Account, divide, per_example, scaled_epsilon, stabilize
 from lrp_explorer.engine.maps import LinearMap, Weight
 from lrp_explorer.rules import Flat, LinearRule, Share, WSquare, ZBox, Zero
 
@@ -71,22 +71,39 @@ class LinearStep:
 
         Two tensors of the output's shape; the same one where the rule makes no difference.
         """
-        positive = negative = torch.zeros_like(self.z if self.rectified is None else self.rectified)
-        one = torch.ones_like(positive)
+        positive = negative = None
         for share in rule.shares():
             if self.rectified is not None and share.where == "negative":
                 continue
-            s = self._quotient(rule, share, one)
-            if self.rectified is not None:
-                s.masked_fill_(self.rectified <= 0, 0.0)
-            upper = positive + s * (share.plain + share.positive)
-            negative = (
-                upper
-                if share.positive == share.negative and positive is negative
-                else (negative + s * (share.plain + share.negative))
-            )
+            s = self._inverse(rule, share)
+            up, down = share.plain + share.positive, share.plain + share.negative
+            together = up == down and positive is negative
+            upper = _plus(positive, s, up)
+            negative = upper if together else _plus(negative, s, down)
             positive = upper
+        assert positive is not None
+        assert negative is not None
         return positive, negative
+
+    def _inverse(self, rule: LinearRule, share: Share) -> Tensor:
+        """Factor / S(denominator) of a share, at the outputs that it serves."""
+        denominator, sign, fresh = self._denominator(rule, share)
+        epsilon = self._epsilon(rule)
+        if isinstance(epsilon, Tensor) or epsilon > 0.0:
+            s = stabilize(denominator, epsilon, sign, fresh=fresh).reciprocal_()
+        else:
+            s = divide(torch.ones_like(denominator), denominator, epsilon, sign)
+        self._serve(s, share)
+        return s
+
+    def _serve(self, s: Tensor, share: Share) -> None:
+        # The sign of the output as the network has it decides, bias included in any case.
+        if share.where == "positive" and self.rectified is None:
+            s.masked_fill_(self.z <= 0, 0.0)
+        elif share.where == "negative":
+            s.masked_fill_(self.z >= 0, 0.0)
+        if share.factor != 1.0:
+            s.mul_(share.factor)
 
     def _plain(self, rule: LinearRule) -> Tensor:
         """Σ_j c_jk, with the bias if it absorbs."""
@@ -100,13 +117,7 @@ class LinearStep:
         epsilon = self._epsilon(rule)
         # The books still want the denominator as it is.
         s = divide(relevance, denominator, epsilon, sign, fresh=fresh and self.account is None)
-        # The sign of the output as the network has it decides, bias included in any case.
-        if share.where == "positive" and self.rectified is None:
-            s.masked_fill_(self.z <= 0, 0.0)
-        elif share.where == "negative":
-            s.masked_fill_(self.z >= 0, 0.0)
-        if share.factor != 1.0:
-            s.mul_(share.factor)
+        self._serve(s, share)
         self._book(rule, share, relevance, s, denominator, epsilon, sign)
         return s
 
@@ -254,6 +265,13 @@ class LinearStep:
         one = weight[:1, :1]
         shared = self.layer.transpose(s.sum(axis, keepdim=True), one, self.x.narrow(axis, 0, 1))
         return shared.expand_as(self.x).contiguous()
+
+
+def _plus(total: Tensor | None, s: Tensor, factor: float) -> Tensor:
+    """Total + factor · s, where there is a total."""
+    if total is not None:
+        return torch.add(total, s, alpha=factor)
+    return s if factor == 1.0 else s * factor
 
 
 def _times(z: Tensor, factor: float) -> Tensor:

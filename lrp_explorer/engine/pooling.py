@@ -43,7 +43,7 @@ def _shares(step: Annotator, *, by_input: bool = False) -> Tensor:
         strongest = summed(node, record, x.abs(), out, torch.maximum)
         factor = torch.where(strongest > 0, 1.0 / strongest, 0.0)
     else:
-        count = summed(node, record, torch.ones_like(x), out, torch.add)
+        count = summed(node, record, torch.ones_like(x[:1, :1]), out, torch.add)
         total = summed(node, record, x, out, torch.add)
         # The rule divides by the mean, and its ε is added to that.
         mean = total / count

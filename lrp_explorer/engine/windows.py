@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -34,7 +34,12 @@ def windows(node: Node, record: Record, out: tuple[int, ...]) -> Iterator[tuple[
     size = tuple(record.value(node.inputs[0]).shape[2:])
     args, _ = record.arguments(node)
     if node.op.startswith("adaptive"):
-        yield from _cells(size, out)
+        if all(n % m == 0 for n, m in zip(size, out, strict=True)):
+            # Equal windows that do not overlap: far fewer positions than windows.
+            whole = [list(_along(n // m, n // m, 0, 1, n, m)) for n, m in zip(size, out, strict=True)]
+            yield from _pairs(whole)
+        else:
+            yield from _cells(size, out)
     else:
         yield from _sliding(node, size, out, args)
 
@@ -46,6 +51,10 @@ def _sliding(node: Node, size: tuple[int, ...], out: tuple[int, ...], args: Any)
     dilation = rest[2] if len(rest) > 2 and node.op.startswith("max") else 1
     numbers = zip(*(_each(value, len(size)) for value in (kernel, stride, padding, dilation)), size, out, strict=True)
     axes = [list(_along(*axis)) for axis in numbers]
+    yield from _pairs(axes)
+
+
+def _pairs(axes: Sequence[Sequence[tuple[slice, slice]]]) -> Iterator[tuple[Slices, Slices]]:
     for pairs in itertools.product(*axes):
         yield tuple(read for read, _ in pairs), tuple(seen for _, seen in pairs)
 
