@@ -245,7 +245,7 @@ class PathRelevance(Relevance):
 def _shares(value: Tensor, thetas: Sequence[float]) -> Tensor:
     import torch
 
-    ordered = value.flatten().sort().values
-    below = ordered.new_tensor(list(thetas))
-    position = torch.searchsorted(ordered, below)
-    return 1.0 - position.double() / max(1, len(ordered))
+    # Most are 0, and reach no threshold.
+    ordered = value[value > 0].sort().values
+    missed = torch.searchsorted(ordered, ordered.new_tensor(list(thetas)))
+    return (len(ordered) - missed).double() / max(1, value.numel())

@@ -22,7 +22,7 @@ from lrp_explorer.rules import Bound
 from lrp_explorer.rules.base import check_number
 
 if TYPE_CHECKING:
-    from lrp_explorer.composites import Bounds
+    from lrp_explorer.composites.presets import Bounds
     from lrp_explorer.results import Relevance
 
 # Above this share of |f(x)|, what is left at the expansion point is more than rounding.

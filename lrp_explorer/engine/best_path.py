@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
 from lrp_explorer.engine.annotate import Annotator
 from lrp_explorer.engine.edges import layer_edges
+from lrp_explorer.engine.linear import Memo
 from lrp_explorer.engine.paths import LINEAR, path_step
 from lrp_explorer.engine.record import Record
 from lrp_explorer.engine.thresholds import Scale
@@ -22,7 +23,12 @@ from lrp_explorer.semirings.edges import Edges
 
 
 def best_path(
-    record: Record, rules: Mapping[str, Rule], semiring: Viterbi, maps: Mapping[str, Tensor], index: tuple[int, ...]
+    record: Record,
+    rules: Mapping[str, Rule],
+    semiring: Viterbi,
+    maps: Mapping[str, Tensor],
+    index: tuple[int, ...],
+    memo: Callable[[str], Memo],
 ) -> Table[PathStep]:
     """Trace the maximum back: at every layer, the output whose edge and strength give this neuron its own.
 
@@ -38,6 +44,8 @@ def best_path(
         Layer → strength of the best path from there, of one example ``(1, ...)``.
     index : tuple of int
         A neuron of the input, without the batch.
+    memo : callable
+        Layer → what keeps what its steps need.
 
     Returns
     -------
@@ -61,7 +69,16 @@ def best_path(
     while name != record.graph.output:
         strength = float(maps[name].flatten()[here])
         found = [
-            _onward(node, rules[node.name], semiring, record, maps[node.name], node.inputs.index(name), here)
+            _onward(
+                node,
+                rules[node.name],
+                semiring,
+                record,
+                maps[node.name],
+                node.inputs.index(name),
+                here,
+                memo(node.name),
+            )
             for node in record.graph.consumers[name]
         ]
         best = max(range(len(found)), key=lambda i: found[i][0])
@@ -74,42 +91,38 @@ def best_path(
 
 
 def _onward(
-    node: Node, rule: Rule, semiring: Viterbi, record: Record, above: Tensor, position: int, here: int
+    node: Node,
+    rule: Rule,
+    semiring: Viterbi,
+    record: Record,
+    above: Tensor,
+    position: int,
+    here: int,
+    memo: Memo,
 ) -> tuple[float, int]:
     """Best strength that a layer's outputs give to input neuron `here`, and the output that does."""
     if node.kind in LINEAR:
-        return _through_weights(node, rule, semiring, record, above, here)
+        return _through_weights(node, rule, semiring, record, above, here, memo)
 
-    def given(relevance: Tensor) -> float:
-        parts = path_step(node, rule, semiring, record, relevance, _forget, Scale())
-        return float(parts[position].flatten()[here])
-
-    strength = given(above)
-    same = torch.zeros_like(above)
-    if here < same.numel():
-        same.view(-1)[here] = above.flatten()[here]
-        if given(same) == strength:
-            return strength, here
-    # Half of the outputs at a time: the half that gives the same strength holds the one that is sought.
-    chosen = above.flatten().nonzero().flatten()
-    while len(chosen) > 1:
-        half = chosen[: len(chosen) // 2]
-        some = torch.zeros_like(above)
-        some.view(-1)[half] = above.flatten()[half]
-        chosen = half if given(some) == strength else chosen[len(half) :]
-    return strength, int(chosen[0]) if len(chosen) else 0
+    # The maximum's own derivative names the output that it was taken from.
+    with torch.enable_grad():
+        relevance = above.detach().clone().requires_grad_()
+        part = path_step(node, rule, semiring, record, relevance, memo, Scale())[position]
+        strength = part.reshape(-1)[here]
+        (edges,) = torch.autograd.grad(strength, relevance, allow_unused=True) if strength.requires_grad else (None,)
+    return float(strength), 0 if edges is None else int(edges.reshape(-1).argmax())
 
 
 def _through_weights(
-    node: Node, rule: Rule, semiring: Viterbi, record: Record, above: Tensor, here: int
+    node: Node, rule: Rule, semiring: Viterbi, record: Record, above: Tensor, here: int, memo: Memo
 ) -> tuple[float, int]:
     """One neuron's edges to all outputs, by the layer itself applied to that neuron alone."""
     walk = Annotator(node, rule, semiring, record, above, Scale())
-    edges = layer_edges(node, rule, walk.linear_step(_forget), semiring)
-    alone = torch.zeros_like(walk.x)
+    edges = layer_edges(node, rule, walk.linear_step(memo), semiring)
+    alone = _zeros(walk.x)
     alone.view(-1)[here] = 1.0
     only = edges.turn(alone)
-    strengths = torch.zeros_like(edges.turn(above))
+    strengths = _zeros(edges.turn(above))
     for part in edges.parts:
         c = _applied(part, part.x * only)
         d = (c * torch.where(c > 0, part.positive, part.negative)).abs()
@@ -129,8 +142,9 @@ def _applied(edges: Edges, x: Tensor) -> Tensor:
     return torch.convolution(x, edges.weight, None, *each, False, [0] * geometry.rank, geometry.groups)
 
 
-def _forget(key, compute):
-    return compute()
+def _zeros(like: Tensor) -> Tensor:
+    # In the order of indices, whatever the strides of `like`.
+    return torch.zeros_like(like, memory_format=torch.contiguous_format)
 
 
 def _flat(index: tuple[int, ...], shape: tuple[int, ...]) -> int:

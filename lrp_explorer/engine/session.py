@@ -205,7 +205,7 @@ class Session:
         found = self.relevance(target, composite, algebra)
         rules = build(composite, self._bounds).assign(self.graph)
         with torch.no_grad(), full_precision():
-            return best_path(self.record, rules, algebra, found.maps, tuple(int(i) for i in index))
+            return best_path(self.record, rules, algebra, found.maps, tuple(int(i) for i in index), self._walk.memo)
 
     def sweep(
         self,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lrp_explorer.engine.cache import Cache
+from lrp_explorer.engine.linear import Memo
 from lrp_explorer.engine.paths import check_range, path_step
 from lrp_explorer.engine.propagate import rectified, step
 from lrp_explorer.engine.record import Record
@@ -37,6 +38,10 @@ class Walk:
         self.record, self.graph = record, record.graph
         self.cache = Cache(budget)
         self._tokens: dict[Any, int] = {}
+
+    def memo(self, layer: str) -> Memo:
+        """Keep what a layer's steps need, and no relevance changes."""
+        return lambda key, compute: self.cache.get((layer, key), compute)
 
     def forget(self) -> None:
         """Let go of all that is kept."""

@@ -91,7 +91,9 @@ def fold(
     result = semiring.full(record.value(node.inputs[0]).shape, relevance)
     for read, seen in windows(node, record, out):
         at, of = (slice(None), slice(None), *read), (slice(None), slice(None), *seen)
-        result[at] = semiring.add(result[at], message(at, of))
+        # The best path asks for derivatives, which must not find what was there written over.
+        so_far = result[at].clone() if relevance.requires_grad else result[at]
+        result[at] = semiring.add(so_far, message(at, of))
     return result
 
 

@@ -9,10 +9,34 @@ One file per subject, each with the numbers apart from the drawing: `info` compu
 | `layers` | all layers small in a strip, one layer large |
 | `vectors` | a layer without places: a bar for each neuron |
 | `conservation` | the sum of relevance in every layer |
+| `thresholds` | the share of relevant neurons of every layer against the threshold |
+| `best_path` | one number for each layer, and the best path, as a track and on the picture |
 | `probabilities` | the classes a model believes in most |
-| `theme`, `pictures` | fonts, inks, the zero-centred colour scale; a picture as one PNG |
+| `theme`, `scales`, `pictures` | fonts and inks; quantities and their colours; a picture as one PNG |
 """
 
-from lrp_explorer.figures import conservation, heatmap, layers, pictures, probabilities, theme, vectors
+from lrp_explorer.figures import (
+    best_path,
+    conservation,
+    heatmap,
+    layers,
+    pictures,
+    probabilities,
+    scales,
+    theme,
+    thresholds,
+    vectors,
+)
 
-__all__ = ["conservation", "heatmap", "layers", "pictures", "probabilities", "theme", "vectors"]
+__all__ = [
+    "best_path",
+    "conservation",
+    "heatmap",
+    "layers",
+    "pictures",
+    "probabilities",
+    "scales",
+    "theme",
+    "thresholds",
+    "vectors",
+]

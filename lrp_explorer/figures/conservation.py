@@ -108,7 +108,8 @@ def draw(numbers: SumsInfo, chosen: str | None = None, title: str = "") -> go.Fi
             hovertemplate="%{hovertext}<br>sum %{y:.4g}%{customdata}<extra></extra>",
         )
     )
-    _name_axes(fig, numbers, bool(title))
+    fig.update_layout(layer_axis(numbers.names, bool(title)), annotations=[_start(numbers)])
+    fig.update_layout(yaxis=theme.value_axis() | {"rangemode": "tozero"})
     return fig
 
 
@@ -119,22 +120,23 @@ def restyle(numbers: SumsInfo, chosen: str | None = None) -> dict[str, Any]:
     return {"y": numbers.sums.astype(np.float32), "customdata": shares, "marker.color": inks}
 
 
-def _name_axes(fig: go.Figure, numbers: SumsInfo, titled: bool) -> None:
-    count = len(numbers.names)
+def layer_axis(names: Sequence[str], titled: bool = False) -> dict[str, Any]:
+    """Give margins and a horizontal axis that carries one bar for each layer."""
+    count = len(names)
     step = -(-count // MOST_LABELS)
     # Counted from the output, so that the last layer always keeps its name.
     named = list(range(count))[::-1][::step][::-1]
-    labels = [theme.shorten(numbers.names[i], 14) for i in named]
+    labels = [theme.shorten(names[i], 14) for i in named]
     slanted = count > 14 or max(map(len, labels)) * count > 130
-    fig.update_layout(
-        margin={
+    return {
+        "margin": {
             "l": 56,
             "r": 96,
             "t": 30 if titled else 14,
             "b": 16 + 4 * max(map(len, labels)) if slanted else 28,
             "autoexpand": False,
         },
-        xaxis={
+        "xaxis": {
             "range": [-0.6, count - 0.4],
             "tickvals": named,
             "ticktext": labels,
@@ -144,18 +146,18 @@ def _name_axes(fig: go.Figure, numbers: SumsInfo, titled: bool) -> None:
             "zeroline": False,
             "color": theme.MUTED,
         },
-        yaxis=theme.value_axis() | {"rangemode": "tozero"},
-        annotations=[
-            {
-                "x": 1,
-                "xref": "paper",
-                "xanchor": "left",
-                "xshift": 6,
-                "y": numbers.start,
-                "yref": "y",
-                "text": f"f(x) = {numbers.start:.4g}",
-                "showarrow": False,
-                "font": {"size": 11, "color": theme.INK},
-            }
-        ],
-    )
+    }
+
+
+def _start(numbers: SumsInfo) -> dict[str, Any]:
+    return {
+        "x": 1,
+        "xref": "paper",
+        "xanchor": "left",
+        "xshift": 6,
+        "y": numbers.start,
+        "yref": "y",
+        "text": f"f(x) = {numbers.start:.4g}",
+        "showarrow": False,
+        "font": {"size": 11, "color": theme.INK},
+    }

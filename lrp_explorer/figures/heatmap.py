@@ -10,8 +10,7 @@ import plotly.graph_objects as go
 
 from lrp_explorer.errors import InputError
 from lrp_explorer.figures import pictures, theme
-
-HOVER = "row %{y}, column %{x}<br>relevance %{z:.4g}<extra></extra>"
+from lrp_explorer.figures.scales import SIGNED, Scale
 
 
 @dataclass(frozen=True)
@@ -21,13 +20,15 @@ class HeatmapInfo:
     Attributes
     ----------
     relevance : ndarray of float32
-        Shape `(height, width)`, in units of the model's output.
+        Shape `(height, width)`, in units of the model's output; NaN where there is no value.
     limit : float
-        The colour range is [−limit, limit].
+        The colour range is [−limit, limit], or [0, limit] of an unsigned scale.
     total, positive, negative : float
         Sum of all relevance, of the relevance above zero, and of that below zero.
     strongest : tuple of int
         Row and column of the largest absolute relevance.
+    scale : Scale
+        What the values are, and their colours.
     """
 
     relevance: np.ndarray
@@ -36,10 +37,19 @@ class HeatmapInfo:
     positive: float
     negative: float
     strongest: tuple[int, int]
+    scale: Scale = SIGNED
 
     def describe(self) -> str:
         """Say in words what the map shows, for those who do not see it."""
         row, column = self.strongest
+        if not self.scale.signed:
+            found = np.count_nonzero(self.scale.reached(self.relevance))
+            what = "relevant" if self.scale.truth else "with a path"
+            end = "" if self.scale.truth else f": {self.scale.quantity} {self.relevance[row, column]:.3g}"
+            return (
+                f"Heatmap of {self.relevance.shape[0]} by {self.relevance.shape[1]} values of {self.scale.quantity}, "
+                f"{found / self.relevance.size:.1%} of them {what}. Strongest at row {row}, column {column}{end}."
+            )
         return (
             f"Heatmap of {self.relevance.shape[0]} by {self.relevance.shape[1]} values, sum {self.total:.3g}: "
             f"{self.positive:.3g} in favour, {self.negative:.3g} against. "
@@ -47,7 +57,9 @@ class HeatmapInfo:
         )
 
 
-def info(relevance: np.ndarray, limit: float | None = None, quantile: float = 1.0) -> HeatmapInfo:
+def info(
+    relevance: np.ndarray, limit: float | None = None, quantile: float = 1.0, scale: Scale = SIGNED
+) -> HeatmapInfo:
     """Compute the numbers of a heatmap.
 
     Parameters
@@ -58,6 +70,8 @@ def info(relevance: np.ndarray, limit: float | None = None, quantile: float = 1.
         Fixed end of the colour range; without it, it is taken from the values by `theme.limit`.
     quantile : float, default 1.0
         See `theme.limit`.
+    scale : Scale
+        What the values are; relevance, which has signs, by default.
 
     Raises
     ------
@@ -70,15 +84,16 @@ def info(relevance: np.ndarray, limit: float | None = None, quantile: float = 1.
             f"relevance of shape {values.shape} was given; expected (height, width): sum over the channels, "
             "choose one example"
         )
-    row, column = np.unravel_index(int(np.argmax(np.abs(values))), values.shape)
+    row, column = np.unravel_index(scale.strongest(values), values.shape)
     wide = values.astype(np.float64)
     return HeatmapInfo(
         relevance=values,
-        limit=theme.limit(values, quantile) if limit is None else float(limit),
+        limit=scale.limit(values, quantile) if limit is None else float(limit),
         total=float(wide.sum()),
         positive=float(wide[wide > 0].sum()),
         negative=float(wide[wide < 0].sum()),
         strongest=(int(row), int(column)),
+        scale=scale,
     )
 
 
@@ -89,16 +104,27 @@ def image(picture: np.ndarray, title: str = "") -> go.Figure:
     return _square(fig, np.asarray(picture).shape[:2], title)
 
 
-def alone(relevance: np.ndarray, title: str = "", limit: float | None = None, quantile: float = 1.0) -> go.Figure:
+def alone(
+    relevance: np.ndarray,
+    title: str = "",
+    limit: float | None = None,
+    quantile: float = 1.0,
+    scale: Scale = SIGNED,
+) -> go.Figure:
     """Draw the heatmap alone; parameters as for `info`."""
-    numbers = info(relevance, limit, quantile)
+    numbers = info(relevance, limit, quantile, scale)
     fig = theme.figure(title)
     fig.add_trace(_map(numbers))
     return _square(fig, numbers.relevance.shape, title)
 
 
 def explanation(
-    image: np.ndarray, relevance: np.ndarray, title: str = "", limit: float | None = None, quantile: float = 1.0
+    image: np.ndarray,
+    relevance: np.ndarray,
+    title: str = "",
+    limit: float | None = None,
+    quantile: float = 1.0,
+    scale: Scale = SIGNED,
 ) -> go.Figure:
     """Draw an image beside its heatmap: zooming one zooms the other, both tell their values on hover.
 
@@ -110,7 +136,7 @@ def explanation(
         Shape `(height, width)`, the same two as the image. Trace 1 of the figure.
     title : str
         Shown above.
-    limit, quantile : float
+    limit, quantile, scale
         See `info`.
 
     Raises
@@ -118,7 +144,7 @@ def explanation(
     InputError
         If the shapes do not fit.
     """
-    numbers = info(relevance, limit, quantile)
+    numbers = info(relevance, limit, quantile, scale)
     _fits(image, numbers)
     fig = theme.figure(title)
     fig.add_trace(pictures.trace(image, xaxis="x", yaxis="y"))
@@ -139,6 +165,7 @@ def overlay(
     limit: float | None = None,
     opacity: float = 0.85,
     quantile: float = 1.0,
+    scale: Scale = SIGNED,
 ) -> go.Figure:
     """Draw the heatmap over the picture in grey; where nothing is relevant the picture shines through.
 
@@ -147,26 +174,29 @@ def overlay(
     """
     if not 0.0 <= opacity <= 1.0:
         raise InputError(f"opacity is {opacity!r}; expected a number in [0, 1]")
-    numbers = info(relevance, limit, quantile)
+    numbers = info(relevance, limit, quantile, scale)
     _fits(image, numbers)
     grey = pictures.as_rgb(image).astype(np.float64) @ [0.299, 0.587, 0.114]
     # A lighter grey keeps both ends of the colour scale readable above it.
     fig = theme.figure(title)
     fig.add_trace(pictures.trace((96 + grey * 159 / 255).astype(np.uint8)))
-    fig.add_trace(_map(numbers, colorscale=theme.transparent_scale(opacity)))
+    fig.add_trace(_map(numbers, colorscale=scale.transparent(opacity)))
     return _square(fig, numbers.relevance.shape, title)
 
 
 def restyle(numbers: HeatmapInfo) -> dict[str, Any]:
     """Give what changes in a drawn heatmap when only its values change."""
-    return {"z": numbers.relevance, "zmin": -numbers.limit, "zmax": numbers.limit}
+    return {"z": numbers.relevance, "zmin": numbers.scale.low(numbers.limit), "zmax": numbers.limit}
 
 
 def _map(numbers: HeatmapInfo, **options: Any) -> go.Heatmap:
+    scale = numbers.scale
+    ticks = {"tickvals": [0.25, 0.75], "ticktext": ["no", "yes"], "outlinewidth": 1} if scale.truth else {}
+    hover = f"row %{{y}}, column %{{x}}<br>{scale.quantity} %{{z:.4g}}<extra></extra>"
     return go.Heatmap(
         **restyle(numbers),
-        **{"colorscale": [list(stop) for stop in theme.DIVERGING], "hovertemplate": HOVER} | options,
-        colorbar=theme.colourbar(x=1.0, xpad=8, len=1.0, ypad=0),
+        **{"colorscale": scale.colorscale(), "hovertemplate": hover} | options,
+        colorbar=theme.colourbar(scale.quantity, x=1.0, xpad=8, len=1.0, ypad=0, **ticks),
         hoverongaps=False,
     )
 
@@ -188,6 +218,8 @@ def _axis(length: int, down: bool = False) -> dict[str, Any]:
 
 def _square(fig: go.Figure, shape: tuple[int, ...], title: str) -> go.Figure:
     """Make pixels square, the first row the upper one, and leave room for the colour bar's numbers."""
+    # Seen where a map has no value.
+    fig.update_layout(plot_bgcolor=theme.NOTHING)
     fig.update_layout(
         xaxis=_axis(shape[1]),
         yaxis=_axis(shape[0], down=True) | {"scaleanchor": "x"},

@@ -13,6 +13,7 @@ from plotly.subplots import make_subplots
 
 from lrp_explorer.errors import InputError
 from lrp_explorer.figures import heatmap, pictures, theme, vectors
+from lrp_explorer.figures.scales import SIGNED, Scale
 
 Kind = Literal["map", "tokens", "vector"]
 
@@ -29,13 +30,17 @@ class LayerInfo:
         `"map"`: values `(height, width)`, channels summed. `"tokens"`: values on the grid of the tokens, features
         summed. `"vector"`: values `(neurons,)`.
     values : ndarray of float32
-        See `kind`; in units of the model's output.
+        See `kind`; in units of the model's output; NaN where there is no value.
     shape : tuple of int
         Shape of the layer before summing, without the batch.
     limit : float
-        The colour range is [−limit, limit].
+        The colour range is [−limit, limit], or [0, limit] of an unsigned scale.
     total : float
         Sum of the layer's relevance.
+    scale : Scale
+        What the values are, and their colours.
+    said : str
+        The layer in a few words, where its sum says nothing.
     """
 
     name: str
@@ -44,16 +49,28 @@ class LayerInfo:
     shape: tuple[int, ...]
     limit: float
     total: float
+    scale: Scale = SIGNED
+    said: str = ""
+
+    @property
+    def detail(self) -> str:
+        """The layer in a few words: its sum, unless something else was said of it."""
+        return self.said or f"sum {self.total:.4g}"
 
     def describe(self) -> str:
         """Say in words what is shown."""
         size = " × ".join(str(n) for n in self.shape)
-        strongest = int(np.argmax(np.abs(self.values)))
+        strongest = self.scale.strongest(self.values)
         if self.kind == "vector":
             where = f"neuron {strongest}"
         else:
             row, column = divmod(strongest, self.values.shape[1])
             where = f"row {row}, column {column}"
+        if not self.scale.signed:
+            return (
+                f"Layer {self.name} ({size}), {self.scale.quantity}: {self.detail}. "
+                f"Strongest at {where}: {self.values.reshape(-1)[strongest]:.3g}."
+            )
         return (
             f"Relevance of layer {self.name} ({size}), sum {self.total:.3g}. "
             f"Strongest at {where}: {self.values.reshape(-1)[strongest]:.3g}."
@@ -82,6 +99,8 @@ def info(
     limit: float | None = None,
     quantile: float = 1.0,
     shape: tuple[int, ...] | None = None,
+    scale: Scale = SIGNED,
+    said: str = "",
 ) -> LayerInfo:
     """Bring the relevance of one layer to what can be drawn.
 
@@ -94,7 +113,10 @@ def info(
     limit, quantile : float
         See `theme.limit`; a given `limit` is taken as it is.
     shape : tuple of int, optional
-        The layer's own shape, where `relevance` comes with its `summed_axis` already summed to length 1.
+        The layer's own shape, where `relevance` comes with its `summed_axis` already summed (or joined in another way)
+        to length 1.
+    scale, said
+        See `LayerInfo`.
 
     Raises
     ------
@@ -118,8 +140,10 @@ def info(
         kind=kind,
         values=np.ascontiguousarray(shown, dtype=np.float32),
         shape=shape,
-        limit=theme.limit(shown, quantile) if limit is None else float(limit),
+        limit=scale.limit(shown, quantile) if limit is None else float(limit),
         total=float(values.sum()),
+        scale=scale,
+        said=said,
     )
 
 
@@ -145,19 +169,19 @@ def large(layer: LayerInfo, names: Sequence[str] = (), title: str = "") -> go.Fi
         Shown above.
     """
     if layer.kind != "vector":
-        fig = heatmap.alone(layer.values, title, limit=layer.limit)
+        fig = heatmap.alone(layer.values, title, limit=layer.limit, scale=layer.scale)
         if layer.kind == "tokens" and layer.values.shape[0] == 1:
-            fig.update_traces(hovertemplate="token %{x}<br>relevance %{z:.4g}<extra></extra>")
+            fig.update_traces(hovertemplate=f"token %{{x}}<br>{layer.scale.quantity} %{{z:.4g}}<extra></extra>")
             fig.update_layout(yaxis={"scaleanchor": None})
         return fig
-    return vectors.draw(layer.values, names, title)
+    return vectors.draw(layer.values, names, title, layer.scale)
 
 
 def restyle(layer: LayerInfo) -> dict[str, Any] | None:
     """Give what changes in the drawn layer when only its values change; None where it must be drawn anew."""
     if layer.kind == "vector":
-        return vectors.restyle(layer.values)
-    return {"z": layer.values, "zmin": -layer.limit, "zmax": layer.limit}
+        return vectors.restyle(layer.values, layer.scale)
+    return {"z": layer.values, "zmin": layer.scale.low(layer.limit), "zmax": layer.limit}
 
 
 def thumbnail(layer: LayerInfo, side: int = 56) -> np.ndarray:
@@ -173,12 +197,14 @@ def thumbnail(layer: LayerInfo, side: int = 56) -> np.ndarray:
     Returns
     -------
     ndarray of uint8
-        Shape `(height, width, 3)`. Maps in the diverging scale; a vector as columns from the middle line, up for
-        relevance in favour and down for relevance against.
+        Shape `(height, width, 3)`. Maps in the layer's scale; a vector as columns from the middle line, up for
+        relevance in favour and down for relevance against, or from the ground where nothing is against.
     """
-    if layer.kind != "vector":
+    if layer.kind == "vector":
+        return vectors.paint(layer.values, layer.limit, side, layer.scale)
+    if layer.scale.signed:
         return theme.colours(layer.values, layer.limit)
-    return vectors.paint(layer.values, layer.limit, side)
+    return layer.scale.table(layer.values / layer.limit)
 
 
 def strip(names: Sequence[str], maps: Sequence[np.ndarray], columns: int = 10, title: str = "") -> go.Figure:

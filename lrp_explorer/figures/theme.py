@@ -12,6 +12,8 @@ INK = "#1f2933"
 MUTED = "#5b6770"
 RULE = "#dfe4e8"
 PAPER = "#ffffff"
+NOTHING = "#eceff1"
+"""Where a map has no value at all: no path leads there."""
 ACCENT = "#0f766e"
 ACCENT_SOFT = "#a7d5cf"
 ACCENT_PALE = "#d9ebe8"
@@ -138,6 +140,7 @@ def colourbar(title: str = "relevance", **position: Any) -> dict[str, Any]:
     return {
         "thickness": 10,
         "outlinewidth": 0,
+        "outlinecolor": RULE,
         "tickfont": {"size": 11, "color": MUTED},
         "exponentformat": "power",
         "nticks": 5,

@@ -244,6 +244,10 @@ class Tropical(PathSemiring):
         """The edge's cost."""
         return -d.abs().log()
 
+    def decode(self, r: Tensor) -> Tensor:
+        """Costs; where no edge is stronger than the strongest, none is below 0 but by rounding."""
+        return r.clamp(min=0) if self.normalise == "max" else r
+
     def sum(self, values: Tensor, axis: int) -> Tensor:
         """Min."""
         return values.amin(axis)
