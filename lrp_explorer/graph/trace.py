@@ -54,8 +54,9 @@ def trace(model: nn.Module, x: Tensor) -> Graph:
     UserWarning
         When the model is in training mode; it is explained as in evaluation mode.
     """
-    key = (tuple(x.shape[1:]), x.dtype, x.device.type, _structure(model))
     with _lock:
+        # An export puts its own tensors into the model while it lasts; its structure is only read between exports.
+        key = (tuple(x.shape[1:]), x.dtype, x.device.type, _structure(model))
         graphs = _cache.setdefault(model, {})
         graph = graphs.get(key)
         if graph is None or graph.batch not in (None, x.shape[0]):

@@ -15,7 +15,7 @@ from lrp_explorer.panels.explainer import Explainer
 from lrp_explorer.panels.explanation import Explanation
 from lrp_explorer.panels.propagation import Propagation
 from lrp_explorer.panels.stage import Stage
-from lrp_explorer.panels.state import ExplainState
+from lrp_explorer.panels.state import ExplainState, Request
 from lrp_explorer.panels.subject import Subject
 from lrp_explorer.panels.worker import Worker
 
@@ -49,6 +49,7 @@ class ExplainPanel(Panel):
         self.status = status or ipywidgets.HTML()
         self._catalogue = catalogue
         self._explainer = Explainer(catalogue, device)
+        self._asked: Request | None = None
         self._worker = Worker(self.guarded(self._show), self._fail, self._busy)
 
     def build(self) -> Sequence[ipywidgets.Widget]:
@@ -60,7 +61,7 @@ class ExplainPanel(Panel):
         self.notes = ipywidgets.HTML()
         controls = ipywidgets.VBox([self.subject.card, self.classes.card, self.propagation.card, self.notes])
         controls.add_class("lrp-controls")
-        self.state.observe(self.guarded(lambda _: self._ask()), list(ExplainState.EXPLAINED))
+        self.state.observe(self.guarded(lambda _: self._changed()), list(ExplainState.EXPLAINED))
         self._ask()
         return [frame.row([controls, self.stage.box], "body")]
 
@@ -77,8 +78,13 @@ class ExplainPanel(Panel):
         self._worker.close()
         super().close()
 
+    def _changed(self) -> None:
+        """Ask anew, unless what changed is only read differently from the answer that is there or under way."""
+        if self.state.request() != self._asked:
+            self._ask()
+
     def _ask(self) -> None:
-        request = self.state.request()
+        self._asked = request = self.state.request()
         self._worker.submit(lambda stale: self._explainer(request, stale), request.topic)
 
     def _show(self, explanation: Explanation) -> None:

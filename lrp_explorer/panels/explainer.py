@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,10 +14,11 @@ import torch
 from lrp_explorer.engine import Session
 from lrp_explorer.errors import Cancelled, InputError
 from lrp_explorer.figures import conservation, layers, probabilities
-from lrp_explorer.panels import parameters, threads
+from lrp_explorer.panels import algebra, parameters, path_reader, threads
 from lrp_explorer.panels.catalogue import Catalogue, Kept
 from lrp_explorer.panels.explanation import Example, Explanation
 from lrp_explorer.panels.own import Source
+from lrp_explorer.panels.paths import SEEN, Paths
 from lrp_explorer.panels.state import Request
 from lrp_explorer.results import CoverageRow
 
@@ -25,8 +26,8 @@ KEPT_SESSIONS = 4
 KEPT_BYTES = 128 * 2**20
 """For the steps that each session keeps beside its recording: enough to go back and forth, also on a small server."""
 
-SEEN = 0.999
-"""Share of a layer's values within its colour range: a handful of extreme ones would leave a photograph's map pale."""
+KEPT_PATHS = 4
+"""Answers over paths of one example: to go back and forth between semirings, and to move thresholds."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class _Recorded:
     example: Example
     bounds: tuple[Any, Any]
     own_bounds: bool
+    paths: Kept = field(default_factory=lambda: Kept(KEPT_PATHS))
 
     @cached_property
     def activations(self) -> int:
@@ -72,6 +74,8 @@ class Explainer:
         recorded = self._recorded.get(request.topic, lambda: self._record(request, stale))
         _go_on(stale)
         composite = parameters.build(request.composite, request.rule, dict(request.numbers), recorded.bounds)
+        if request.semiring != algebra.REAL:
+            return self._over_paths(request, recorded, composite, stale)
         begun = time.perf_counter()
         with threads.suited(recorded.activations):
             relevance = recorded.session.relevance(target=request.target, composite=composite, should_stop=stale)
@@ -91,6 +95,40 @@ class Explainer:
             notes=_notes(request, recorded, coverage),
             device=str(recorded.session.device),
             seconds=seconds,
+        )
+
+    def _over_paths(
+        self, request: Request, recorded: _Recorded, composite: Any, stale: Callable[[], bool]
+    ) -> Explanation:
+        session, semiring = recorded.session, algebra.build(request.semiring, dict(request.options))
+        begun = time.perf_counter()
+        with threads.suited(recorded.activations):
+            asked = (request.target, request.composite, request.rule, request.numbers, semiring)
+            paths: Paths = recorded.paths.get(
+                asked,
+                lambda: path_reader.propagate(session, request.target, composite, request.semiring, semiring, stale),
+            )
+            _go_on(stale)
+            steps = ()
+            if request.start is not None:
+                steps = path_reader.best_path(session, request.target, composite, semiring, request.start, paths)
+        seconds = time.perf_counter() - begun
+        _go_on(stale)
+        coverage = tuple(session.coverage(composite, semiring))
+        target = int(session.logits[0].argmax()) if request.target is None else request.target
+        return Explanation(
+            request=request,
+            example=recorded.example,
+            logits=session.logits[0].double().cpu().numpy(),
+            target=target,
+            layers=paths.read(request.semiring, dict(request.options).get("theta", algebra.THETAS[0]), ""),
+            sums=None,
+            coverage=coverage,
+            notes=_notes(request, recorded, _extraordinary(coverage)) + paths.notes,
+            device=str(session.device),
+            seconds=seconds,
+            paths=paths,
+            steps=steps,
         )
 
     def _record(self, request: Request, stale: Callable[[], bool]) -> _Recorded:
@@ -156,6 +194,13 @@ def _range(tensor: torch.Tensor) -> tuple[list[float], list[float]]:
     low, high = flat.amin(1), flat.amax(1)
     high = torch.where(high > low, high, low + 1.0)
     return low.tolist(), high.tolist()
+
+
+def _extraordinary(coverage: tuple[CoverageRow, ...]) -> tuple[CoverageRow, ...]:
+    """Leave out what is as it should be: compiled loops, and pooling and threshold as the user has chosen."""
+    usual = ("kernel: numba", "kernel: triton", "pooling: ", "θ = ")
+    kept = [[note for note in row.note.split("; ") if not note.startswith(usual)] for row in coverage]
+    return tuple(replace(row, note="; ".join(notes)) for row, notes in zip(coverage, kept, strict=True))
 
 
 def _notes(request: Request, recorded: _Recorded, coverage: tuple[CoverageRow, ...]) -> tuple[str, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lrp_explorer.figures import conservation, layers, probabilities
+from lrp_explorer.panels.paths import Paths
 from lrp_explorer.panels.state import Request
-from lrp_explorer.results import CoverageRow
+from lrp_explorer.results import CoverageRow, PathStep
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class Explanation:
         The class that is explained.
     layers : tuple of LayerInfo
         Input first.
-    sums : SumsInfo
-        Sum of relevance per layer.
+    sums : SumsInfo or None
+        Sum of relevance per layer; None for semirings, where it says nothing.
     coverage : tuple of CoverageRow
         Which rule serves which layer.
     notes : tuple of str
@@ -62,6 +63,10 @@ class Explanation:
         Where it was computed.
     seconds : float
         Time of the backward walk and of bringing its numbers to the processor.
+    paths : Paths or None
+        Elements of every layer, for semirings other than the real one.
+    steps : tuple of PathStep
+        The best path from the neuron asked for, input side first.
     """
 
     request: Request
@@ -69,11 +74,19 @@ class Explanation:
     logits: np.ndarray
     target: int
     layers: tuple[layers.LayerInfo, ...]
-    sums: conservation.SumsInfo
+    sums: conservation.SumsInfo | None
     coverage: tuple[CoverageRow, ...]
     notes: tuple[str, ...]
     device: str
     seconds: float
+    paths: Paths | None = None
+    steps: tuple[PathStep, ...] = ()
+
+    def read(self, semiring: str, theta: float, join: str) -> Explanation:
+        """Read the layers at another threshold or with channels joined in another way; see `Paths.read`."""
+        if self.paths is None:
+            return self
+        return replace(self, layers=self.paths.read(semiring, theta, join))
 
     def layer(self, name: str) -> layers.LayerInfo:
         """Find a layer; the one to begin with where there is none of this name."""

@@ -11,6 +11,7 @@ from torch import nn
 from lrp_explorer.panels.catalogue import Catalogue
 from lrp_explorer.panels.explain import ExplainPanel
 from lrp_explorer.panels.frame import Frame, resend
+from lrp_explorer.panels.masks import MasksPanel
 from lrp_explorer.panels.state import ExplainState
 
 HEADER = (
@@ -27,22 +28,38 @@ class Explorer(ipywidgets.VBox):
     state : ExplainState
         What is picked; set its traits and the page follows.
     panel : ExplainPanel
-        The panel shown.
+        The panel shown first.
+    masks : MasksPanel
+        The panel of class-wise masks; built when its tab is first chosen.
+    tabs : ipywidgets.ToggleButtons
+        Title of the panel shown.
     """
 
     def __init__(self, catalogue: Catalogue, state: ExplainState, device: str) -> None:
         status = ipywidgets.HTML('<p class="lrp-status">opening the model …</p>')
         self.state = state
         self.panel = ExplainPanel(catalogue, state, status, device)
-        header = ipywidgets.HBox([ipywidgets.HTML(HEADER), status])
+        self.masks = MasksPanel(catalogue, state, device)
+        self._panels = {panel.title: panel for panel in (self.panel, self.masks)}
+        self.tabs = ipywidgets.ToggleButtons(options=list(self._panels), value=self.panel.title)
+        self.tabs.add_class("lrp-tabs")
+        self.tabs.observe(lambda _: self._turn(), "value")
+        header = ipywidgets.HBox([ipywidgets.HTML(HEADER), self.tabs, status])
         header.add_class("lrp-header")
-        super().__init__([Frame(lambda: resend(self)), header, self.panel])
+        super().__init__([Frame(lambda: resend(self)), header, *self._panels.values()])
         self.add_class("lrp-explorer")
-        self.panel.unfold()
+        self._turn()
+
+    def _turn(self) -> None:
+        """Show the panel of the tab, and hide the others."""
+        for title, panel in self._panels.items():
+            panel.layout.display = "" if title == self.tabs.value else "none"
+        self._panels[str(self.tabs.value)].unfold()
 
     def close(self) -> None:
-        """End the worker and close all widgets."""
-        self.panel.close()
+        """End the workers and close all widgets."""
+        for panel in self._panels.values():
+            panel.close()
         super().close()
 
 

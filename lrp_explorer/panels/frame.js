@@ -19,11 +19,13 @@ function render({ model, el }) {
   let observer;
   // A widget is rendered before it is put into the page.
   const timer = setTimeout(() => {
-    const root = el.closest(".lrp-explorer")?.querySelector(".lrp-controls");
-    if (!root) return;
-    nameControls(root);
-    observer = new MutationObserver(() => nameControls(root));
-    observer.observe(root, { childList: true, subtree: true });
+    const home = el.closest(".lrp-panel, .lrp-explorer");
+    const roots = home?.querySelectorAll(".lrp-controls, .lrp-path-controls, .lrp-theta, .lrp-effect") ?? [];
+    observer = new MutationObserver(() => roots.forEach(nameControls));
+    for (const root of roots) {
+      nameControls(root);
+      observer.observe(root, { childList: true, subtree: true });
+    }
   }, 500);
   return () => {
     clearTimeout(timer);

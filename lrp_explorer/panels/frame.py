@@ -22,7 +22,7 @@ class Frame(anywidget.AnyWidget):
     """
 
     _esm = source("frame.js")
-    _css = source("frame.css")
+    _css = source("frame.css", "masks.css")
 
     def __init__(self, shown: Callable[[], None]) -> None:
         super().__init__()

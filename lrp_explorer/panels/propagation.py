@@ -9,6 +9,7 @@ from typing import Any
 
 import ipywidgets
 
+from lrp_explorer import semirings
 from lrp_explorer.panels import frame, parameters, rulebook
 from lrp_explorer.panels.explanation import Explanation
 from lrp_explorer.panels.parameters import PARAMETERS, Parameter
@@ -28,6 +29,9 @@ class Propagation:
         self.composite = ipywidgets.Dropdown(
             description="Composite", options=parameters.offered_composites(), value=state.composite
         )
+        self.semiring = ipywidgets.Dropdown(
+            description="Semiring", options=semirings.names(), value=state.semiring, tooltip=""
+        )
         self.rule = ipywidgets.Dropdown(description="Rule", options=parameters.offered_rules(), value=state.rule)
         self.about = ipywidgets.HTML()
         self.sliders = {name: _slider(parameter) for name, parameter in PARAMETERS.items()}
@@ -35,7 +39,9 @@ class Propagation:
         self.rules = ipywidgets.HTML()
         title = ipywidgets.HTML(frame.heading("Propagation"))
         pairs = [widget for name in PARAMETERS for widget in (self.sliders[name], self.hints[name])]
-        self.card = frame.card([title, self.composite, self.about, self.rule, *pairs, self.rules], "propagation")
+        self.card = frame.card(
+            [title, self.semiring, self.composite, self.about, self.rule, *pairs, self.rules], "propagation"
+        )
         self._link(guarded)
         self._follow()
 
@@ -50,17 +56,20 @@ class Propagation:
 
     def _link(self, guarded: Guard) -> None:
         def choose(change: dict[str, Any]) -> None:
-            setattr(self._state, "composite" if change["owner"] is self.composite else "rule", change["new"])
+            setattr(self._state, fields[change["owner"]], change["new"])
 
+        fields = {self.composite: "composite", self.rule: "rule", self.semiring: "semiring"}
+        self.semiring.observe(guarded(choose), "value")
         self.composite.observe(guarded(choose), "value")
         self.rule.observe(guarded(choose), "value")
         for name, slider in self.sliders.items():
             slider.observe(guarded(lambda change, name=name: self._state.set_number(name, change["new"])), "value")
-        self._state.observe(guarded(lambda _: self._follow()), ["composite", "rule", "numbers"])
+        self._state.observe(guarded(lambda _: self._follow()), ["composite", "rule", "numbers", "semiring"])
 
     def _follow(self) -> None:
         state = self._state
         self.composite.value, self.rule.value = state.composite, state.rule
+        self._follow_semiring()
         self.about.value = f'<p class="lrp-fact">{rulebook.composite_line(state.composite)}</p>'
         self.rule.layout.display = "" if parameters.takes_rule(state.composite) else "none"
         for name, parameter in PARAMETERS.items():
@@ -72,6 +81,13 @@ class Propagation:
             if used:
                 slider.value = parameter.clip(state.numbers[name])
         self._hint()
+
+    def _follow_semiring(self) -> None:
+        # One that was registered since is offered from then on.
+        if self._state.semiring not in self.semiring.options:
+            self.semiring.options = semirings.names()
+        self.semiring.value = self._state.semiring
+        self.semiring.tooltip = rulebook.semiring_line(self._state.semiring)
 
     def _hint(self) -> None:
         for name, parameter in PARAMETERS.items():

@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Iterable, Mapping
 
-from lrp_explorer import composites, rules
+from lrp_explorer import composites, rules, semirings
 
 VALID: Mapping[str, str] = {
     "Zero": "any input",
@@ -40,6 +40,14 @@ def _lowered(text: str) -> str:
 def composite_line(name: str) -> str:
     """Say in a sentence what a composite does."""
     return summary(composites.get(name))
+
+
+def semiring_line(name: str) -> str:
+    """Say in plain text what a semiring asks, and its operations."""
+    found = semirings.get(name)
+    kind = found if isinstance(found, type) else type(found)
+    asked = (inspect.getdoc(kind) or name).split("\n\n")[0].replace("`", "")
+    return f"{' '.join(asked.split())} ({kind.formula})" if kind.formula else asked
 
 
 def page(uses: Iterable[tuple[str, int]]) -> str:

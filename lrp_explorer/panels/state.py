@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import traitlets
 
-from lrp_explorer import composites
-from lrp_explorer.panels import parameters
+from lrp_explorer import composites, semirings
+from lrp_explorer.errors import InputError
+from lrp_explorer.panels import algebra, parameters
 
 VIEWS = ("beside", "overlay")
 
@@ -29,6 +31,12 @@ class Request:
         See `lrp_explorer.panels.parameters`.
     numbers : tuple of (str, float)
         Parameters of the composite.
+    semiring : str
+        Name of the semiring.
+    options : tuple of (str, value)
+        Its parameters, as far as they need a propagation of their own.
+    start : tuple of int or None
+        Row and column (or the neuron) of the input from which the best path is wanted.
     """
 
     model: str
@@ -38,6 +46,9 @@ class Request:
     composite: str
     rule: str
     numbers: tuple[tuple[str, float], ...]
+    semiring: str = algebra.REAL
+    options: tuple[tuple[str, Any], ...] = ()
+    start: tuple[int, ...] | None = None
 
     @property
     def topic(self) -> tuple[str, str, int]:
@@ -66,16 +77,26 @@ class ExplainState(traitlets.HasTraits):
     numbers = traitlets.Dict(value_trait=traitlets.Float(), key_trait=traitlets.Unicode())
     layer = traitlets.Unicode()
     view = traitlets.Enum(VIEWS, "beside")
+    semiring = traitlets.Unicode(algebra.REAL)
+    theta = traitlets.Float(1e-9)
+    absolute = traitlets.Bool(False)
+    pooling = traitlets.Enum([value for _, value in algebra.POOLINGS], "average")
+    normalise = traitlets.Enum([value for _, value in algebra.NORMALISES], "max")
+    join = traitlets.Unicode()
+    start = traitlets.Tuple(default_value=None, allow_none=True)
 
     EXPLAINED = ("model", "data", "example", "target", "composite", "rule", "numbers")
-    """Traits that the relevance depends on; the others only choose what is shown of it."""
+    EXPLAINED += ("semiring", "theta", "absolute", "pooling", "normalise", "start")
+    """Traits that the relevance may depend on; the others only choose what is shown of it."""
+    OPTIONS = ("theta", "absolute", "pooling", "normalise")
+    """Traits that are parameters of semirings."""
 
     def __init__(self, **traits: Any) -> None:
         self._remembered: dict[tuple[str, str], dict[str, float]] = {}
-        # These two would be undone by the first values of the others.
-        numbers, target = traits.pop("numbers", {}), traits.pop("target", None)
+        # These would be undone by the first values of the others.
+        numbers, target, start = traits.pop("numbers", {}), traits.pop("target", None), traits.pop("start", None)
         super().__init__(**traits)
-        self.target = target
+        self.target, self.start = target, start
         self.numbers = parameters.defaults(self.composite, self.rule)
         for name, value in numbers.items():
             self.set_number(name, value)
@@ -83,7 +104,16 @@ class ExplainState(traitlets.HasTraits):
     def request(self) -> Request:
         """Freeze the present moment."""
         numbers = tuple(self.numbers.items())
-        return Request(self.model, self.data, self.example, self.target, self.composite, self.rule, numbers)
+        asked = (self.model, self.data, self.example, self.target, self.composite, self.rule, numbers)
+        if self.semiring == algebra.REAL:
+            return Request(*asked)
+        taken = algebra.choices(self.semiring)
+        if algebra.compares(self.semiring):
+            # Compared with what is kept, whatever it is.
+            taken = taken - {"theta"}
+        options = tuple((name, getattr(self, name)) for name in self.OPTIONS if name in taken)
+        start = self.start if self.semiring == "viterbi" else None
+        return Request(*asked, self.semiring, options, start)
 
     def set_number(self, name: str, value: float) -> None:
         """Set one parameter of the present composite; one that it does not have is left alone."""
@@ -100,9 +130,28 @@ class ExplainState(traitlets.HasTraits):
         parameters.rule_type(proposal["value"])
         return proposal["value"]
 
+    @traitlets.validate("semiring")
+    def _known_semiring(self, proposal: dict[str, Any]) -> str:
+        semirings.get(proposal["value"])
+        return proposal["value"]
+
+    @traitlets.validate("theta")
+    def _positive(self, proposal: dict[str, Any]) -> float:
+        if not (math.isfinite(proposal["value"]) and proposal["value"] > 0):
+            raise InputError(f"theta is {proposal['value']!r}, but a positive number is expected")
+        return proposal["value"]
+
     @traitlets.observe("model", "data", "example")
     def _follow_prediction(self, _: Any) -> None:
         self.target = None
+        self.start = None
+
+    @traitlets.observe("semiring")
+    def _join_as_usual(self, change: dict[str, Any]) -> None:
+        joins = list(algebra.reading(change["new"]).joins)
+        before = list(algebra.reading(change["old"]).joins) if change["old"] else joins
+        if joins != before or self.join not in joins:
+            self.join = joins[0]
 
     @traitlets.observe("numbers")
     def _remember(self, change: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ import traitlets
 
 from lrp_explorer.errors import InputError
 from lrp_explorer.figures import theme
+from lrp_explorer.figures.scales import SIGNED, Scale
 from lrp_explorer.panels.channel import LiveWidget, pack, source
 
 ZERO = 128
@@ -52,12 +53,11 @@ class ThumbnailStrip(LiveWidget):
     def __init__(self, size: int = 72, description: str = "", **kwargs: Any) -> None:
         if not 16 <= size <= 512:
             raise InputError(f"size is {size}; expected pixels, from 16 to 512")
-        table = theme.colours((np.arange(256) - ZERO) / (255 - ZERO), 1.0)
-        state = {"items": [], "size": size, "description": description, "table": table.tobytes()}
+        state = {"items": [], "size": size, "description": description, "table": SIGNED.strip_table().tobytes()}
         super().__init__({**state, "selected": -1, "view": "", "turn": 0}, **kwargs)
         self._receivers["select"] = self._select
 
-    def set(self, items: Sequence[tuple[str, str, np.ndarray]]) -> None:
+    def set(self, items: Sequence[tuple[str, str, np.ndarray]], scale: Scale = SIGNED) -> None:
         """Show these pictures; where the labels stay the same, only the pixels change.
 
         Parameters
@@ -66,6 +66,8 @@ class ThumbnailStrip(LiveWidget):
             Picture: floats `(height, width)` in [−1, 1], painted blue over white to red (beyond the ends they take the
             colours of the ends); or uint8 `(height, width, 3)`, shown as they are. Maps of more than 112 pixels are
             averaged down.
+        scale : Scale
+            Colours of the floats; those of an unsigned scale are in [0, 1], or negative where there is nothing.
 
         Raises
         ------
@@ -81,7 +83,7 @@ class ThumbnailStrip(LiveWidget):
             }
             for label, caption, picture in items
         ]
-        self._publish(items=packed)
+        self._publish(items=packed, table=scale.strip_table().tobytes())
         if self.selected >= len(packed):
             self.selected = len(packed) - 1
 

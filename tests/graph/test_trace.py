@@ -180,3 +180,14 @@ def test_a_spelling_by_functions_is_the_same_graph():
         for norm in (None, nn.GELU())
     ]
     assert kinds[0] == kinds[1]
+
+
+def test_threads_that_meet_at_a_fresh_model_get_one_graph():
+    from concurrent.futures import ThreadPoolExecutor
+
+    for seed in range(6):
+        torch.manual_seed(seed)
+        model = net()
+        with ThreadPoolExecutor(4) as threads:
+            graphs = list(threads.map(lambda _, m=model: trace(m, torch.zeros(1, 2, 4, 4)), range(8)))
+        assert all(graph is graphs[0] for graph in graphs)
