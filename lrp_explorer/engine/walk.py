@@ -78,8 +78,7 @@ class Walk:
         arrived[graph.output] = [start]
         maps: dict[str, Tensor] = {}
         for name in reversed(graph.layers):
-            if should_stop is not None and should_stop():
-                raise Cancelled(f"given up at layer {name!r}: a newer computation was asked for")
+            _ask(should_stop, name)
             maps[name] = relevance = self._total(name, arrived.pop(name), recorded)
             if name == INPUT:
                 continue
@@ -123,8 +122,7 @@ class Walk:
         arrived[graph.output] = [start]
         maps: dict[str, Tensor] = {}
         for name in reversed(graph.layers):
-            if should_stop is not None and should_stop():
-                raise Cancelled(f"given up at layer {name!r}: a newer computation was asked for")
+            _ask(should_stop, name)
             parts = arrived.pop(name)
             total = parts[0] if parts else semiring.full(record.value(name).shape, start)
             for part in parts[1:]:
@@ -180,6 +178,11 @@ class Walk:
         for part in parts[1:]:
             total = total + part
         return total
+
+
+def _ask(should_stop: Callable[[], bool] | None, layer: str) -> None:
+    if should_stop is not None and should_stop():
+        raise Cancelled(f"given up at layer {layer!r}: a newer computation was asked for")
 
 
 def _absent() -> Tensor:

@@ -76,7 +76,9 @@ class Server:
 def start(command: list[str], url: str, log: Path, **options: object) -> Server:
     """Start a server and wait until it answers."""
     with log.open("w") as stream:
-        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, **options)
+        # A shell that runs the tests in the background has them ignore interrupts; the server must not inherit that.
+        heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options}
+        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, **heeding)
 
     def answers() -> bool:
         assert process.poll() is None, f"the server ended: {log.read_text()}"

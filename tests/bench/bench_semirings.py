@@ -18,26 +18,15 @@ import sys
 import tempfile
 import time
 import warnings
-from pathlib import Path
 
 import torch
+from bench_engine import network, peak
 from torch import nn
-from torchvision import models
 
 import lrp_explorer as lrp
 from lrp_explorer.composites import EpsilonGammaBox, EpsilonPlus
 
 SEMIRINGS = ("boolean", "counting", "viterbi", "bottleneck", "tropical")
-
-
-def network(name: str) -> nn.Module:
-    """Build a network whose activations neither fade nor grow."""
-    torch.manual_seed(0)
-    model = models.get_model(name, weights=None).eval().requires_grad_(False)
-    for module in model.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            nn.init.kaiming_normal_(module.weight)
-    return model
 
 
 def clock(device: str) -> float:
@@ -94,12 +83,6 @@ def alone(name: str, semiring: str) -> None:
         lrp.explain(model, x, composite=EpsilonGammaBox(-3, 3), semiring=semiring)
         seconds.append(time.perf_counter() - start)
     print(f"first {seconds[0]:6.2f} s, second {seconds[1]:6.2f} s, memory {peak():.0f} MiB ({peak() - before:+.0f})")
-
-
-def peak() -> float:
-    """Return the largest resident size of this process so far, in MiB (Linux)."""
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
 
 
 def many(count: int = 10_000) -> None:
