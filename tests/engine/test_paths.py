@@ -142,10 +142,15 @@ def along_all_paths(session, composite, target, join, chain, one, annotate):
         (Tropical(normalise="sum"), min, lambda a, b: a + b, 0.0, lambda d: -math.log(abs(d)) if d else math.inf),
     ],
 )
-def test_a_small_network_path_by_path(semiring, join, chain, one, annotate, kernel):
+@pytest.mark.parametrize("kind", ["dense", "convolutions"])
+def test_a_small_network_path_by_path(kind, semiring, join, chain, one, annotate, kernel):
     torch.manual_seed(5)
-    model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 2)).double().eval()
-    session = lrp.Session(model, torch.randn(1, 4, dtype=torch.float64) * 2)
+    if kind == "dense":
+        model, shape = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 2)), (4,)
+    else:
+        layers = (nn.Conv2d(1, 3, 2), nn.ReLU(), nn.Conv2d(3, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(2, 2))
+        model, shape = nn.Sequential(*layers), (1, 3, 3)
+    session = lrp.Session(model.double().eval(), torch.randn(1, *shape, dtype=torch.float64) * 2)
     composite = Uniform(rules.Gamma(0.25))
     found = session.relevance(target=0, composite=composite, semiring=semiring).input.flatten().double()
     wanted = along_all_paths(session, composite, 0, join, chain, one, annotate)
