@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,33 +58,56 @@ def run(options: argparse.Namespace) -> None:
     from lrp_explorer.analyses.aggregate import aggregate
 
     semiring, theta = _semiring(options.semiring, options.theta)
-    masks = aggregate(
-        options.model,
-        options.dataset,
-        classes=None if options.classes is None else _listed(options.classes),
-        limit=options.limit,
-        layer=_listed(options.layer),
-        reduce=_listed(options.reduce),
-        composite=options.composite,
-        semiring=semiring,
-        target=options.target,
-        only_correct=options.only_correct,
-        theta=theta,
-        batch=options.batch,
-        runner=options.runner,
-        device=options.device,
-        progress=not options.quiet,
-        skip_nonfinite=options.skip_nonfinite,
-        cache=options.cache,
-        split=options.split,
-        weights=options.weights,
-    )
+    with _stopped_by_interrupt() as interrupted:
+        masks = aggregate(
+            options.model,
+            options.dataset,
+            classes=None if options.classes is None else _listed(options.classes),
+            limit=options.limit,
+            layer=_listed(options.layer),
+            reduce=_listed(options.reduce),
+            composite=options.composite,
+            semiring=semiring,
+            target=options.target,
+            only_correct=options.only_correct,
+            theta=theta,
+            batch=options.batch,
+            runner=options.runner,
+            device=options.device,
+            progress=not options.quiet,
+            skip_nonfinite=options.skip_nonfinite,
+            should_stop=interrupted.is_set,
+            cache=options.cache,
+            split=options.split,
+            weights=options.weights,
+        )
     masks.save(folder / "masks.safetensors")
     for layer in masks.layers:
         _picture(masks, layer, folder)
     for note in masks.notes:
         print(note)
     print(f"{folder}: {masks!r}")
+    if not masks.complete:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _stopped_by_interrupt() -> Iterator[threading.Event]:
+    """Have the first Ctrl-C end the computation, so that what is done is written; a second one ends the program."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _picture(masks: Any, layer: str, folder: Path) -> None:

@@ -46,6 +46,10 @@ class DataError(LrpError, ValueError):
     """A data set or image is missing, empty, damaged, or over a limit."""
 
 
+class WorkerError(LrpError, RuntimeError):
+    """A worker of a cluster could not do its share: it was lost, or cannot load the model or the data set."""
+
+
 class ServerError(LrpError, RuntimeError):
     """The app could not be served."""
 

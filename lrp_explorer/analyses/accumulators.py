@@ -101,7 +101,14 @@ class Hits(Accumulator):
 
     def add(self, values: Tensor, ids: Tensor) -> None:
         """Fold examples in."""
-        self._fold(self.criterion(values).sum(0).cpu())
+        if values.device.type != "cpu":
+            self._fold(self.criterion(values).sum(0).cpu())
+            return
+        # NumPy compares, and adds up bytes, several times as fast as PyTorch on the CPU does.
+        relevant = self.criterion(values.numpy()).view(np.uint8)
+        for begin in range(0, len(relevant), 255):
+            total = np.add.reduce(relevant[begin : begin + 255], 0, dtype=np.uint8)
+            self._fold(torch.from_numpy(np.asarray(total, np.int64)))
 
     def merge(self, other: Hits) -> None:
         """Fold in another's numbers."""
@@ -113,7 +120,7 @@ class Hits(Accumulator):
 
 
 class Sample(Accumulator):
-    """All examples up to `size`, beyond that a uniform sample of `size` of them; memory: at most 3·size maps.
+    """All examples up to `size`, beyond that a uniform sample of `size`; memory: at most 3·size maps and a batch.
 
     Every example has a fixed pseudo-random rank, a hash of its index; the `size` lowest ranks are kept. So the sample
     depends on nothing but the set of examples: not on their order, on batches, or on how the work is split.
@@ -148,9 +155,12 @@ class Sample(Accumulator):
             self._prune()
 
     def _prune(self) -> None:
-        order = np.argsort(self._ranks)[: self.size]
-        self._rows = [torch.cat(self._rows).index_select(0, torch.from_numpy(order))]
-        self._ranks = self._ranks[order]
+        kept = self._ranks <= np.partition(self._ranks, self.size - 1)[self.size - 1]
+        # Block by block: what is left of one is let go before the next one is copied.
+        for place, part in enumerate(np.split(kept, np.cumsum([len(rows) for rows in self._rows])[:-1])):
+            self._rows[place] = self._rows[place][torch.from_numpy(part)]
+        self._rows = [rows for rows in self._rows if len(rows)]
+        self._ranks = self._ranks[kept]
 
     @property
     def values(self) -> Tensor:

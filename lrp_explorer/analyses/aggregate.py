@@ -128,10 +128,9 @@ def aggregate(
     >>> masks["mean"].shape, masks.classes[-2:], masks.counts[-2:]
     ((11, 1, 28, 28), (9, 'all'), (5, 50))
     """
-    made = prepare(
-        model, dataset, classes, limit, layer, reduce, composite, semiring, target, only_correct, seed, theta, batch,
-        runner, device, skip_nonfinite, should_stop, cache, split, weights,
-    )  # fmt: skip
+    # All but two of the parameters are those of `prepare`, by the same names.
+    given = {name: value for name, value in locals().items() if name not in ("progress", "on_update")}
+    made = prepare(**given)
     with tqdm(disable=not progress, unit="example") as bar:
         made.listen(lambda run: _show(bar, run), every=0.1)
         if on_update is not None:
@@ -194,15 +193,16 @@ def prepare(
         raise InputError(f"layer is {layer!r}; expected at least one layer, and each once")
     job = Job(
         ModelSource.of(model, weights), DataSource.of(dataset, split), Layout(layers, accumulators(reductions)),
-        composite, semiring, seed, device, skip_nonfinite,
+        composite, algebra, seed, device, skip_nonfinite,
     )  # fmt: skip
     question = Question(classes, checked_limit(limit), target, bool(only_correct), batch)
     folder = store.folder(cache)
-    return Run(job, question, reductions, chosen_runner(runner), described(job, question), folder, should_stop)
+    settings = described(job, question, semiring)
+    return Run(job, question, reductions, chosen_runner(runner), settings, folder, should_stop)
 
 
-def described(job: Job, question: Question) -> dict[str, Any]:
-    """Tell how masks are computed, in plain values for a reader."""
+def described(job: Job, question: Question, semiring: Any) -> dict[str, Any]:
+    """Tell how masks are computed, in plain values for a reader; the semiring as it was asked for."""
     overrides = getattr(job.composite, "overrides", ())
     return {
         "model": job.model.name,
@@ -211,7 +211,7 @@ def described(job: Job, question: Question) -> dict[str, Any]:
         "split": job.data.split,
         "composite": str(job.composite),
         "overrides": {layer: str(rule) for layer, rule in overrides},
-        "semiring": str(job.semiring),
+        "semiring": semiring if isinstance(semiring, str) else str(job.semiring),
         "seed": job.seed,
         "target": question.target,
         "only_correct": question.only_correct,

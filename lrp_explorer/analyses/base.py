@@ -105,15 +105,13 @@ class State:
         classes, ids : Tensor
             Class and index of each example ``(batch,)``.
         """
-        for chosen in classes.unique().tolist():
-            rows = (classes == chosen).nonzero().flatten()
-            # A batch of one class needs no copy of its rows.
-            part = (
-                maps
-                if len(rows) == len(classes)
-                else {k: v.index_select(0, rows.to(v.device)) for k, v in maps.items()}
-            )
-            self._group(chosen).add(part, ids[rows])
+        # NumPy has no bfloat16; float32 holds its values exactly.
+        maps = {layer: v.float() if v.dtype == torch.bfloat16 else v for layer, v in maps.items()}
+        places: dict[int, list[int]] = {}
+        for place, chosen in enumerate(classes.tolist()):
+            places.setdefault(chosen, []).append(place)
+        for chosen, rows in sorted(places.items()):
+            self._group(chosen).add({layer: _rows(v, rows) for layer, v in maps.items()}, _rows(ids, rows))
 
     def merge(self, other: State) -> None:
         """Fold in what another state has seen."""
@@ -133,6 +131,13 @@ class State:
         if chosen not in self.groups:
             self.groups[chosen] = Group(self.layout)
         return self.groups[chosen]
+
+
+def _rows(values: Tensor, rows: list[int]) -> Tensor:
+    # Rows in a run, as the examples of one class mostly are, need no copy.
+    if rows[-1] - rows[0] == len(rows) - 1:
+        return values[rows[0] : rows[-1] + 1]
+    return values.index_select(0, torch.tensor(rows, device=values.device))
 
 
 def merged(layout: Layout, states: Iterable[State]) -> State:

@@ -73,6 +73,9 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
         If that is not possible; what was begun is removed.
     """
     begun: list[tuple[Path, Path]] = []
+    for path in contents:
+        if path.is_dir():
+            raise DataError(f"{str(path)!r} could not be written: there is a folder of that name; choose another name")
     try:
         for path, content in contents.items():
             begun.append((path.with_name(f".{path.name}.{uuid.uuid4().hex}"), path))

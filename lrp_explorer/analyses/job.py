@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from lrp_explorer import semirings
 from lrp_explorer.analyses.base import Layout, State
 from lrp_explorer.analyses.control import Control
 from lrp_explorer.analyses.selection import Batch, Shard
@@ -21,7 +20,9 @@ from lrp_explorer.analyses.sources import DataSource, ModelSource, read, stack
 from lrp_explorer.composites import Composite
 from lrp_explorer.engine import Session
 from lrp_explorer.engine.checks import check_input, check_model, traced
+from lrp_explorer.engine.memory import exhausted, report
 from lrp_explorer.errors import DataError, InputError, NumericsError
+from lrp_explorer.semirings import Real, Semiring
 
 PROCESS = uuid.uuid4().hex
 """Tells this process from a worker's."""
@@ -43,7 +44,12 @@ class Loaded:
     def read(self, batch: Batch) -> Tensor:
         """Give the examples of a batch ``(batch, ...)``, in the dtype of the model's weights."""
         dtype = next((p.dtype for p in self.model.parameters() if p.dtype.is_floating_point), None)
-        return stack([tensor for tensor, _ in read(self.data, batch.ids)], batch.ids, dtype)
+        try:
+            return stack([tensor for tensor, _ in read(self.data, batch.ids)], batch.ids, dtype)
+        except Exception as error:
+            if not exhausted(error):
+                raise
+            raise report(len(batch.ids), "the CPU") from error
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class Job:
     data: DataSource
     layout: Layout
     composite: str | Composite = "epsilon-plus-flat"
-    semiring: Any = "real"
+    semiring: Semiring = field(default_factory=Real)
     seed: str = "logit"
     device: str = "auto"
     skip_nonfinite: bool = False
@@ -90,8 +96,8 @@ class Job:
     @property
     def infinite(self) -> bool:
         """Whether infinite relevance is an answer: where 𝟘 or 𝟙 is infinite."""
-        algebra = semirings.build(self.semiring)
-        return any(bool(torch.as_tensor(element).isinf().any()) for element in (algebra.zero, algebra.one))
+        elements = (self.semiring.zero, self.semiring.one)
+        return any(bool(torch.as_tensor(element).isinf().any()) for element in elements)
 
     def check(self) -> None:
         """See that the data set fits the model, and that there are such layers, before anything is computed.
@@ -113,7 +119,7 @@ class Job:
             graph = traced(loaded.model, check_input(check_model(loaded.model), torch.zeros_like(x)))
         except InputError as error:
             raise InputError(
-                f"the data set {self.data.name!r} does not fit {self.model.name}: {error} "
+                f"the data set {self.data.name!r} does not fit {self.model.name}: {str(error).rstrip('.')}. "
                 "Choose another data set, or preprocess it for this model"
             ) from error
         for layer in self.layout.layers:
@@ -165,7 +171,7 @@ class Job:
         session = self._session(x)
         classes = session.logits.shape[1]
         for index, chosen in zip(batch.ids, batch.classes, strict=True):
-            if chosen >= classes:
+            if not 0 <= chosen < classes:
                 raise InputError(
                     f"example {index} of {self.data.name!r} has the label {chosen}, but {self.model.name} tells only "
                     f"{classes} classes apart: expected 0 to {classes - 1}; choose a data set that fits the model"
@@ -183,14 +189,14 @@ class Job:
     def _sound(self, values: Tensor) -> bool:
         if not values.dtype.is_floating_point:
             return True
-        return not bool(values.isnan().any()) if self.infinite else bool(torch.isfinite(values).all())
+        return not bool(values.isnan().any()) if self.infinite else _all_finite(values)
 
     def _computed(
         self, state: State, batch: Batch, x: Tensor, compute: Callable[[Batch, Tensor], T]
     ) -> Iterator[tuple[Batch, T]]:
         """Compute a batch; by halves where it does not fit into memory, or to find the example that is not finite."""
-        finite = torch.isfinite(x).flatten(1).all(1)
-        if not bool(finite.all()):
+        if not _all_finite(x):
+            finite = torch.isfinite(x).flatten(1).all(1)
             for place in (~finite).nonzero().flatten().tolist():
                 bad = int((~torch.isfinite(x[place])).sum())
                 self._leave_out(state, batch.ids[place], f"{bad} of its {x[place].numel()} values are", DataError)
@@ -203,9 +209,11 @@ class Job:
             if len(x) == 1:
                 self._leave_out(state, batch.ids[0], f"{error}: something computed from it is", NumericsError)
                 return
-        except torch.OutOfMemoryError:
-            if len(x) == 1:
+        except Exception as error:
+            if not exhausted(error):
                 raise
+            if len(x) == 1:
+                raise report(1, self.device) from error
             state.notes[f"a batch of {len(x)} did not fit into memory and was halved"] = None
         else:
             yield batch, result
@@ -221,6 +229,11 @@ class Job:
                 "out by skip_nonfinite=True, which counts them in masks.skipped"
             )
         state.skipped.append(index)
+
+
+def _all_finite(values: Tensor) -> bool:
+    # One sum is a tenth of the work; each value is looked at only where it says no, or has overflowed.
+    return bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())
 
 
 def _taken(batch: Batch, places: Sequence[int]) -> Batch:

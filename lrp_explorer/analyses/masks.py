@@ -16,6 +16,9 @@ from lrp_explorer.analyses.relevant import Criterion, checked_theta
 from lrp_explorer.errors import InputError, NumericsError, unknown_name
 
 ALL = "all"
+SHOWN = 12
+"""Rows that a repr tells of."""
+
 Name = tuple[str, str]
 """Layer and reduction."""
 
@@ -93,10 +96,13 @@ class Masks:
         )
 
     def __repr__(self) -> str:
-        rows = ", ".join(f"{name}: {count}" for name, count in zip(self.names, self.counts, strict=True))
+        rows = [f"{name}: {count}" for name, count in zip(self.names, self.counts, strict=True)]
+        if len(rows) > SHOWN:
+            rows[SHOWN - 1 : -1] = [f"… ({len(rows)} rows)"]
         state = "" if self.complete else "incomplete, "
         skipped = f", {self.skipped} skipped" if self.skipped else ""
-        return f"Masks({state}{', '.join(self.reductions)} of {', '.join(self.layers)}; examples {rows}{skipped})"
+        what = f"{', '.join(self.reductions)} of {', '.join(self.layers)}"
+        return f"Masks({state}{what}; examples {', '.join(rows)}{skipped})"
 
     def row(self, chosen: int | str) -> int:
         """Give the place of a class, by its index or name or ``"all"``, on the first axis of every array."""
@@ -218,6 +224,10 @@ def finish(
             if any(array is not None for array in level):
                 levels[name] = _stacked(level, math.nan)
     notes = dict.fromkeys(reduction.note(count) for reduction in reductions for count in counts) | state.notes
+    notes |= {
+        f"{name} of layer {layer!r} is NaN where relevance is infinite": None
+        for layer, name in _undefined(arrays, counts)
+    }
     return Masks(
         classes=(*rows.classes, *((ALL,) if rows.pooled else ())),
         names=(*rows.names, *((ALL,) if rows.pooled else ())),
@@ -235,14 +245,20 @@ def finish(
     )
 
 
+def _undefined(arrays: Mapping[Name, np.ndarray], counts: Sequence[int]) -> list[Name]:
+    known = np.array(counts) > 0
+    return [name for name, array in arrays.items() if array.dtype.kind == "f" and np.isnan(array[known]).any()]
+
+
 def _parts(group: Group | None, layer: str) -> dict[Any, Any]:
     return {key: part for (name, key), part in group.parts.items() if name == layer} if group else {}
 
 
 def _stacked(rows: Sequence[np.ndarray | None], empty: float) -> np.ndarray:
     known = next(row for row in rows if row is not None)
-    # Truth values have no NaN: beside a class without examples, least and largest are numbers.
-    dtype = np.float32 if known.dtype == bool and math.isnan(empty) else known.dtype
+    # Truth values and whole numbers have no NaN: beside a class without examples, least and largest are numbers.
+    lacks = math.isnan(empty) and known.dtype.kind in "biu"
+    dtype = (np.float32 if known.dtype == bool else np.float64) if lacks else known.dtype
     return np.stack([np.full(known.shape, empty, dtype) if row is None else row for row in rows])
 
 

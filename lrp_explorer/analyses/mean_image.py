@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
+from lrp_explorer.analyses.choosing import Choice
 from lrp_explorer.analyses.masks import ALL
-from lrp_explorer.analyses.selection import Chooser, batch_size, checked_classes, checked_limit
-from lrp_explorer.analyses.sources import class_names, labels, read, stack
-from lrp_explorer.errors import DataError, unknown_name
+from lrp_explorer.analyses.selection import batch_size
+from lrp_explorer.analyses.sources import read, stack
+from lrp_explorer.errors import unknown_name
 
 
 @dataclass(frozen=True)
@@ -40,20 +41,15 @@ class MeanImages:
         return self.values[self.classes.index(chosen)]
 
 
-def mean_images(
-    dataset: Any,
-    classes: int | str | Iterable[int | str] | None = None,
-    limit: int | None = None,
-    check: Callable[[], None] = lambda: None,
-) -> MeanImages:
-    """Average the examples that `lrp_explorer.aggregate` folds by their label, summed in double precision.
+def mean_images(dataset: Any, choice: Choice, check: Callable[[], None] = lambda: None) -> MeanImages:
+    """Average the examples that masks are folded from, summed in double precision.
 
     Parameters
     ----------
     dataset : data set
         ``dataset[i]`` is (preprocessed tensor, int label).
-    classes, limit
-        As for `lrp_explorer.aggregate`: of each class the first `limit` examples.
+    choice : Choice
+        Which examples: `Run.choice` of the masks.
     check : callable, optional
         Called between batches; may raise to give up.
 
@@ -63,21 +59,13 @@ def mean_images(
 
     Raises
     ------
-    InputError, UnknownNameError
-        For classes or a limit out of range.
     DataError
-        If the data set is empty, a class has no example, or examples differ in shape.
+        If examples differ in shape, or one cannot be read.
     """
-    if not len(dataset):
-        raise DataError("the data set is empty; expected at least one example")
-    names = class_names(dataset)
-    wanted = checked_classes(classes, names)
-    chooser = Chooser(wanted, checked_limit(limit), len(names))
-    for index, label in enumerate(labels(dataset, check)):
-        if chooser.full:
-            break
-        chooser.offer(index, label)
-    rows = chooser.rows()
+    rows: dict[int, list[int]] = {one: [] for one in choice.rows.classes}
+    for batch in (batch for shard in choice.shards for batch in shard.batches):
+        for index, one in zip(batch.ids, batch.classes, strict=True):
+            rows[one].append(index)
     totals = [_total(dataset, ids, check) for ids in rows.values()]
     counts = [len(ids) for ids in rows.values()]
     means = [total / count for total, count in zip(totals, counts, strict=True)]

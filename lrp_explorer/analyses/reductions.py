@@ -162,12 +162,22 @@ class Quantile(Reduction):
 
     def finish(self, parts: Parts, count: int) -> np.ndarray:
         """Interpolate between the two neighbouring order statistics."""
-        values = parts[(Sample, SAMPLE)].values.numpy()
-        return np.quantile(values.astype(np.float64), self.q, axis=0)
+        return quantile(parts[(Sample, SAMPLE)].values.numpy().astype(np.float64), self.q)
 
     def note(self, count: int) -> str:
         """Tell of sampling."""
         return sampled(self.name, count)
+
+
+def quantile(values: np.ndarray, q: float) -> np.ndarray:
+    """Interpolate as `np.quantile` does over the first axis, and between ∞ and ∞, where that gives NaN, to ∞."""
+    with np.errstate(invalid="ignore"):
+        found = np.quantile(values, q, axis=0)
+        if not np.isnan(found).any():
+            return found
+        low, high = (np.quantile(values, q, axis=0, method=method) for method in ("lower", "higher"))
+        between = low + (high - low) * (q * (len(values) - 1) % 1)
+    return np.where(np.isnan(found), np.where((low == high) | np.isnan(between), low, between), found)
 
 
 def needed(q: float, count: int) -> int:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from lrp_explorer.analyses import store
 from lrp_explorer.analyses.base import State, merged
 from lrp_explorer.analyses.choosing import Choice, Question, choose
@@ -18,6 +20,7 @@ from lrp_explorer.analyses.job import Job
 from lrp_explorer.analyses.masks import Masks, check_finite, finish
 from lrp_explorer.analyses.reductions import Reduction
 from lrp_explorer.analyses.runners import Runner
+from lrp_explorer.analyses.samples import Samples, samples
 from lrp_explorer.errors import Cancelled, InputError, NumericsError
 
 EVERY = 0.5
@@ -127,11 +130,30 @@ class Run:
         with self._control.lock:
             if self._masks is not None or self._choice is None:
                 return self._masks
-            choice, partial = self._choice, self._control.partial
-            state = merged(self._job.layout, [self._total, partial] if partial else [self._total])
-            complete = partial is None and self._position == len(choice.shards)
+            choice, state = self._choice, self._state()
+            complete = self._control.partial is None and self._position == len(choice.shards)
         state.skipped += choice.skipped
         return finish(state, choice.rows, self._reductions, self._settings, complete)
+
+    def samples(self, layer: str) -> Samples | None:
+        """Give the relevance of single examples that is kept, for counts at any threshold.
+
+        It is kept where a vote with `Bottleneck`, or a quantile, is folded. None elsewhere, before the first batch, and
+        for masks from the cache.
+        """
+        with self._control.lock:
+            choice, state = self._choice, self._state()
+        return samples(state, choice.rows, layer, self._reductions[0].criterion) if choice else None
+
+    def _state(self) -> State:
+        partial = self._control.partial
+        return merged(self._job.layout, [self._total, partial] if partial else [self._total])
+
+    @property
+    def choice(self) -> Choice | None:
+        """Which examples are folded, and into which rows; None until they are chosen."""
+        with self._control.lock:
+            return self._choice
 
     def _done(self) -> tuple[int, int]:
         if self._choice is None:
@@ -162,11 +184,12 @@ class Run:
     # Steering
 
     def start(self) -> None:
-        """Compute in a thread of the background; once it has ended by a cancel, go on from there."""
+        """Compute in a thread of the background; one that was cancelled is taken up again by `resume`."""
         if self._thread is not None and self._thread.is_alive():
             return
         self._error = None
-        self._thread = threading.Thread(target=self._in_background, name="masks", daemon=True)
+        threads = torch.get_num_threads()
+        self._thread = threading.Thread(target=self._in_background, args=(threads,), name="masks", daemon=True)
         self._thread.start()
 
     def pause(self) -> None:
@@ -176,7 +199,7 @@ class Run:
     def resume(self) -> None:
         """Let a paused run go on; start a cancelled one again, from the shard in which it was."""
         cancelled = self._control.cancelled or self._phase == "cancelled"
-        if cancelled and self._thread is not None:
+        if cancelled and self._thread not in (None, threading.current_thread()):
             self._thread.join()
         self._control.resume()
         if cancelled:
@@ -185,6 +208,13 @@ class Run:
     def cancel(self) -> None:
         """Give up as soon as possible; what is folded stays in `snapshot`."""
         self._control.cancel()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is computed in the background; False if something still is after `timeout` seconds."""
+        if self._thread is None:
+            return True
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def result(self, timeout: float | None = None) -> Masks:
         """Wait for a run in the background, and give what `run` would; its errors are raised here.
@@ -196,8 +226,7 @@ class Run:
         """
         if self._thread is None:
             raise InputError("the run has not been started; call start() first, or run() to compute here and now")
-        self._thread.join(timeout)
-        if self._thread.is_alive():
+        if not self.join(timeout):
             raise TimeoutError(f"the run is not done after {timeout} seconds: {self.progress}")
         if self._error is not None:
             raise self._error
@@ -236,7 +265,9 @@ class Run:
             raise Cancelled("the run was cancelled before the first example was done")
         return masks
 
-    def _in_background(self) -> None:
+    def _in_background(self, threads: int) -> None:
+        # A new thread takes the number of whoever set it last, for its whole life; that may be somebody's for a moment.
+        torch.set_num_threads(threads)
         try:
             self.run()
         except BaseException as error:
@@ -254,7 +285,8 @@ class Run:
         choice, kept = self._choice, None
         self._phase = "folding"
         if self._cache is not None and self._masks is None:
-            kept = store.key(self._job, choice, self._reductions, self._question.target, self._control)
+            threads = self._runner.threads
+            kept = store.key(self._job, choice, self._reductions, self._question.target, threads, self._control)
             found = store.get(self._cache, kept) if kept else None
             if found is not None:
                 self._masks, self._cached = replace(found, settings=self._settings), True

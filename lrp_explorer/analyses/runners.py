@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 import warnings
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -24,7 +25,7 @@ import torch
 from lrp_explorer.analyses.control import Control
 from lrp_explorer.analyses.job import PROCESS, Job
 from lrp_explorer.analyses.selection import Shard
-from lrp_explorer.errors import InputError, LrpError, unknown_name
+from lrp_explorer.errors import InputError, LrpError, WorkerError, unknown_name
 
 POLL = 0.2
 PATIENCE = 60.0
@@ -40,6 +41,11 @@ _unpacking = threading.Lock()
 class Runner(Protocol):
     """What `lrp_explorer.aggregate` takes as its runner."""
 
+    @property
+    def threads(self) -> int:
+        """How many threads of PyTorch compute a shard."""
+        ...
+
     def map(self, job: Job, task: str, shards: Sequence[Shard], control: Control) -> Iterator[Any]:
         """Give ``getattr(job, task)(shard, control, stream)`` of every shard, in order."""
         ...
@@ -47,6 +53,11 @@ class Runner(Protocol):
 
 class Serial:
     """In this process, shard after shard."""
+
+    @property
+    def threads(self) -> int:
+        """As many as PyTorch has in this process."""
+        return torch.get_num_threads()
 
     def map(self, job: Job, task: str, shards: Sequence[Shard], control: Control) -> Iterator[Any]:
         """Compute every shard here."""
@@ -78,6 +89,11 @@ class Dask:
             raise InputError("the Dask client is asynchronous; expected Client(…, asynchronous=False)")
         self.client, self.workers = client, workers
 
+    @property
+    def threads(self) -> int:
+        """One: Dask itself runs several shards side by side."""
+        return 1
+
     def map(self, job: Job, task: str, shards: Sequence[Shard], control: Control) -> Iterator[Any]:
         """Have every shard computed by a worker."""
         if self.client is not None:
@@ -85,7 +101,7 @@ class Dask:
             return
         from distributed import Client, LocalCluster
 
-        workers = self.workers or torch.cuda.device_count() or len(os.sched_getaffinity(0))
+        workers = self.workers or torch.cuda.device_count() or cores()
         with (
             LocalCluster(
                 n_workers=workers, dashboard_address=":0", silence_logs=CRITICAL, threads_per_worker=1
@@ -93,6 +109,11 @@ class Dask:
             Client(cluster) as client,
         ):
             yield from _through(client, job, task, shards, control)
+
+
+def cores() -> int:
+    """Count the CPU cores that this process may use; where the system does not tell, all there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _through(client: Any, job: Job, task: str, shards: Sequence[Shard], control: Control) -> Iterator[Any]:
@@ -103,11 +124,12 @@ def _through(client: Any, job: Job, task: str, shards: Sequence[Shard], control:
         sent = client.submit(_receive, _packed(job), token, pure=False)
     waiting: deque[Any] = deque()
     todo = iter(shards)
-    ahead = 2 * max(1, sum(client.nthreads().values()))
     try:
         _result(client, sent, control, keep=True)
         while True:
             control.check()
+            # Workers may join and leave meanwhile.
+            ahead = 2 * max(1, sum(client.nthreads().values()))
             while len(waiting) < ahead and (shard := next(todo, None)) is not None:
                 waiting.append(client.submit(_work, sent, token, task, shard, pure=False, priority=-len(waiting)))
             if not waiting:
@@ -148,13 +170,18 @@ def _result(client: Any, future: Any, control: Control, keep: bool = False) -> A
                 raise
             control.tell()
         except KilledWorker as error:
-            raise LrpError(
+            raise WorkerError(
                 f"the worker {error.last_worker.address} was lost, and those that took over its work as well "
                 f"({error}); most often memory is too small: take a smaller batch, or fewer workers"
             ) from error
+        except (Exception, CancelledError) as error:
+            # Dask's own errors of work that is gone differ from one version to the next.
+            if future.status not in ("cancelled", "lost"):
+                raise
+            raise WorkerError(f"the cluster has let go of the work ({error}); run it again") from error
         alone = None if client.nthreads() else alone or time.monotonic()
         if alone is not None and time.monotonic() - alone > PATIENCE:
-            raise LrpError(f"for {PATIENCE:.0f} seconds the cluster has had no workers; start some and try again")
+            raise WorkerError(f"for {PATIENCE:.0f} seconds the cluster has had no workers; start some and try again")
 
 
 # What follows runs in the workers.
@@ -189,7 +216,7 @@ def _job(packed: bytes, token: str) -> Job:
             except LrpError:
                 raise
             except Exception as error:
-                raise LrpError(
+                raise WorkerError(
                     f"a worker cannot load the model and the data set ({type(error).__name__}: {error}); their code, "
                     "and files that they are loaded from, have to be there for every worker"
                 ) from error

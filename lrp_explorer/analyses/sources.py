@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -98,11 +99,19 @@ def labels(data: Any, check: Callable[[], None]) -> list[int]:
     """Tell every example's label, `zoo.UNLABELLED` where there is none.
 
     Data sets that list their labels (``labels``, or ``targets`` as torchvision's do) are not read for it.
+
+    Raises
+    ------
+    DataError
+        If a label is no class index, or an example cannot be read; the message names its index.
     """
     for name in ("labels", "targets"):
         listed = getattr(data, name, None)
-        if listed is not None and len(listed) == len(data):
-            return [int(label) for label in listed]
+        if isinstance(listed, (Sequence, np.ndarray, Tensor)) and len(listed) == len(data):
+            plain = list(listed) if isinstance(listed, Sequence) else listed.tolist()
+            if all(type(label) is int for label in plain) and min(plain, default=0) >= zoo.UNLABELLED:
+                return plain
+            return [_label(label, index) for index, label in enumerate(plain)]
     found = []
     for index in range(len(data)):
         check()
@@ -111,37 +120,62 @@ def labels(data: Any, check: Callable[[], None]) -> list[int]:
 
 
 def read(data: Any, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
-    """Read examples; several at once where the data set can (``__getitems__``, as torch's own loader asks for).
+    """Read examples; several at once where the data set can (``__getitems__``, as PyTorch's loaders ask for).
 
     Raises
     ------
     DataError
         If an example is not (tensor, label), or cannot be read; the message names its index.
     """
-    if hasattr(data, "__getitems__"):
-        examples = data.__getitems__(list(indices))
-        return [_checked(example, index) for example, index in zip(examples, indices, strict=True)]
-    found = []
-    for index in indices:
-        try:
-            example = data[index]
-        except LrpError:
-            raise
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise DataError(f"example {index} of the data set cannot be read ({reason})") from error
-        found.append(_checked(example, index))
-    return found
+    if not hasattr(data, "__getitems__"):
+        return [_one(data, index) for index in indices]
+    try:
+        examples = list(data.__getitems__(list(indices)))
+    except LrpError:
+        raise
+    except Exception as error:
+        # One by one, the example at fault is found.
+        for index in indices:
+            _one(data, index)
+        raise DataError(
+            f"examples {min(indices)} to {max(indices)} of the data set can be read one by one, but not by its "
+            f"__getitems__ ({type(error).__name__}: {error}); mend that, or remove it"
+        ) from error
+    if len(examples) != len(indices):
+        raise DataError(f"__getitems__ of the data set gave {len(examples)} examples for {len(indices)} indices")
+    return [_checked(example, index) for example, index in zip(examples, indices, strict=True)]
+
+
+def _one(data: Any, index: int) -> tuple[Tensor, int]:
+    try:
+        example = data[index]
+    except LrpError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise DataError(f"example {index} of the data set cannot be read ({reason})") from error
+    return _checked(example, index)
 
 
 def _checked(example: Any, index: int) -> tuple[Tensor, int]:
     if not isinstance(example, (tuple, list)) or len(example) != 2 or not isinstance(example[0], Tensor):
         kind = type(example).__name__
         raise DataError(f"example {index} of the data set is a {kind}; expected (preprocessed tensor, int label)")
+    return example[0], _label(example[1], index)
+
+
+def _label(label: Any, index: int) -> int:
+    if type(label) is int and label >= zoo.UNLABELLED:
+        return label
     try:
-        return example[0], int(example[1])
-    except (TypeError, ValueError):
-        raise DataError(f"example {index} has the label {example[1]!r}; expected a class index") from None
+        found = int(label)
+        if bool(found == label) and found >= zoo.UNLABELLED:
+            return found
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        pass
+    raise DataError(
+        f"example {index} has the label {label!r}; expected a class index, or {zoo.UNLABELLED} for no class"
+    )
 
 
 def stack(examples: Sequence[Tensor], indices: Sequence[int], dtype: torch.dtype | None) -> Tensor:
@@ -152,11 +186,14 @@ def stack(examples: Sequence[Tensor], indices: Sequence[int], dtype: torch.dtype
     DataError
         If they differ in shape; the message names an example that does.
     """
-    for example, index in zip(examples, indices, strict=True):
-        if example.shape != examples[0].shape:
-            raise DataError(
-                f"example {index} has shape {tuple(example.shape)}, but example {indices[0]} has "
-                f"{tuple(examples[0].shape)}; expected one shape: crop or resize while preprocessing"
-            )
-    x = torch.stack(list(examples))
+    try:
+        x = torch.stack(list(examples))
+    except RuntimeError:
+        for example, index in zip(examples, indices, strict=True):
+            if example.shape != examples[0].shape:
+                raise DataError(
+                    f"example {index} has shape {tuple(example.shape)}, but example {indices[0]} has "
+                    f"{tuple(examples[0].shape)}; expected one shape: crop or resize while preprocessing"
+                ) from None
+        raise
     return x.to(dtype) if dtype is not None and x.dtype.is_floating_point else x

@@ -22,10 +22,12 @@ from lrp_explorer.analyses.masks import Masks
 from lrp_explorer.analyses.reductions import Reduction
 from lrp_explorer.analyses.selection import Batch
 from lrp_explorer.engine.checks import traced
+from lrp_explorer.engine.devices import pick_device
 from lrp_explorer.errors import DataError, InputError
 from lrp_explorer.graph import Graph
 from lrp_explorer.zoo.downloads import cache_folder
 from lrp_explorer.zoo.examples import ImageDataset, Pixels
+from lrp_explorer.zoo.two_digits import DigitPairs
 
 FOLDER = "masks"
 
@@ -62,48 +64,62 @@ def put(place: Path, key: str, masks: Masks) -> None:
         warnings.warn(f"the masks are not cached: {error}", UserWarning, stacklevel=2)
 
 
-def key(job: Job, choice: Choice, reductions: Sequence[Reduction], target: str, control: Control) -> str | None:
-    """Give a digest of everything that decides the masks, or None if not all of it can be known.
+def key(
+    job: Job, choice: Choice, reductions: Sequence[Reduction], target: str, threads: int, control: Control
+) -> str | None:
+    """Give a digest of everything that decides the masks, or None if not all of it can be known, which is told.
 
     That is: what the model computes and its weights, the content of the examples, which of them are folded in which
-    batches and classes, layers, rules, semiring, reductions, seed, target and the versions of this package and PyTorch.
-    A rule or semiring of the user's own has code that no digest sees; with one of these nothing is kept.
+    batches and classes, layers, rules, semiring, reductions, seed, target, device, threads of PyTorch, and the versions
+    of this package and PyTorch. A rule or semiring of the user's own has code that no digest sees.
     """
-    settings = (job.composite, job.semiring, job.seed)
-    if any(not _ours(part) for part in settings):
+    try:
+        settings = _plain((job.composite, job.semiring, job.seed))
+    except _OwnCode as found:
+        warnings.warn(
+            f"the masks are not cached: {found} is not of this package, and a change of its code would go unnoticed",
+            UserWarning,
+            stacklevel=2,
+        )
         return None
     digest = hashlib.sha256()
-
-    def add(*parts: Any) -> None:
-        for part in parts:
-            digest.update(repr(part).encode() + b"\n")
-
     loaded = job.loaded()
-    first = choice.shards[0].batches[0]
-    example = loaded.read(first)
-    add(version("lrp-explorer"), torch.__version__, job.device, torch.get_num_threads(), job.skip_nonfinite, target)
-    add(choice, reductions, job.layout.layers)
-    digest.update(pickle.dumps(settings))
-    add(getattr(loaded.model, "input_bounds", None), model_digest(loaded.model, traced(loaded.model, example)))
-    add(data_digest(loaded, [batch for shard in choice.shards for batch in shard.batches], control))
+    example = loaded.read(choice.shards[0].batches[0])
+    for part in (
+        (version("lrp-explorer"), torch.__version__, str(pick_device(job.device, example)), threads),
+        (settings, job.skip_nonfinite, target, choice, reductions, job.layout.layers),
+        (getattr(loaded.model, "input_bounds", None), model_digest(loaded.model, traced(loaded.model, example))),
+        data_digest(loaded, [batch for shard in choice.shards for batch in shard.batches], control),
+    ):
+        digest.update(repr(part).encode() + b"\n")
     return digest.hexdigest()
 
 
-def _ours(part: Any) -> bool:
-    """Whether a setting is plain, or an object whose every class is of this package."""
-    if isinstance(part, (str, int, float, bool, type(None))):
-        return True
+class _OwnCode(Exception):
+    """A setting has code that this package does not know."""
+
+
+def _plain(part: Any) -> Any:
+    """Write a setting down in plain values, whose repr tells all of it."""
+    if part is None or isinstance(part, (str, int, float, bool)):
+        return part
     if isinstance(part, (tuple, list)):
-        return all(map(_ours, part))
-    known = type(part).__module__.split(".")[0] == __name__.split(".")[0]
-    return known and all(_ours(value) for value in vars(part).values())
+        return [_plain(value) for value in part]
+    if isinstance(part, Tensor):
+        digest = hashlib.sha256()
+        _add_tensor(digest, "", part)
+        return digest.hexdigest()
+    kind = type(part)
+    if kind.__module__.split(".")[0] != __name__.split(".")[0]:
+        raise _OwnCode(f"{kind.__module__}.{kind.__qualname__}")
+    return kind.__qualname__, {name: _plain(value) for name, value in sorted(vars(part).items())}
 
 
 def model_digest(model: nn.Module, graph: Graph) -> str:
     """Digest what a model computes, operation by operation, and every weight in it."""
     digest = hashlib.sha256()
     for node in graph:
-        norms = [(norm.op, norm.args, sorted(norm.kwargs.items())) for norm in node.norms]
+        norms = [(norm.op, norm.args, sorted(norm.kwargs.items())) for norm in node.folded]
         said = (node.name, node.op, str(node.target), node.args, sorted(node.kwargs.items()), norms)
         digest.update(repr(said).encode() + b"\n")
     digest.update(repr((graph.output, sorted(graph.weights.items()), sorted(graph.aliases.items()))).encode())
@@ -118,7 +134,7 @@ def model_digest(model: nn.Module, graph: Graph) -> str:
 def data_digest(loaded: Loaded, batches: Sequence[Batch], control: Control) -> str:
     """Digest the examples that are folded: pictures in memory at once, all others tensor by tensor."""
     data = loaded.data
-    if type(data) is ImageDataset and isinstance(data.examples, Pixels):
+    if type(data) is ImageDataset and type(data.examples) in (Pixels, DigitPairs):
         return hashlib.sha256(pickle.dumps(data)).hexdigest()
     digest = hashlib.sha256()
     for batch in batches:

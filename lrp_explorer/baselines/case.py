@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from lrp_explorer.baselines.replay import Replay
 from lrp_explorer.engine.checks import check_input, check_logits, check_model, check_target, traced
 from lrp_explorer.engine.devices import full_precision, pick_device
-from lrp_explorer.engine.record import record, weights_on
+from lrp_explorer.engine.prepared import Prepared, prepare
+from lrp_explorer.engine.record import record
 from lrp_explorer.errors import ModelError
 from lrp_explorer.graph import Graph
 
@@ -51,12 +52,12 @@ class Case:
         return traced(self.model, self.x)
 
     @cached_property
-    def _weights(self) -> dict[str, Tensor]:
-        return weights_on(self.model, self.graph, self.device)
+    def _prepared(self) -> Prepared:
+        return prepare(self.model, self.graph, self.device)
 
     def network(self, watch: str = "") -> Replay:
         """Return the model in a form that can be differentiated, with one layer to be watched."""
-        return Replay(self.graph, self._weights, watch)
+        return Replay(self.graph, self._prepared.weights, watch)
 
     @cached_property
     def replay(self) -> Replay:
@@ -70,7 +71,7 @@ class Case:
             logits = check_logits(self.replay(self.x)).clone()
             if not bool(torch.isfinite(logits).all()):
                 # The recorder names the first layer at fault.
-                record(self.graph, self._weights, self.x)
+                record(self.graph, self._prepared, self.x)
         return logits
 
     @cached_property

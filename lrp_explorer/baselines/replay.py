@@ -37,7 +37,7 @@ class Replay(nn.Module):
         self.shapes: dict[str, torch.Size] = {}
         self._weights = weights
         # Folded batch norms stand here as operations of their own, so that every layer's output is the model's.
-        norms = {norm.name: norm for node in graph for norm in (*node.norms, *node.before)}
+        norms = {norm.name: norm for node in graph for norm in node.folded}
         self._nodes = [norms.get(node.name, node) for node in graph]
         self._output = graph.output
         self._spent = _spent(self._nodes, keep={*weights, graph.output})

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from lrp_explorer.engine.account import divide, scaled_epsilon
+from lrp_explorer.engine.cache import Memo
 from lrp_explorer.engine.edges import LayerEdges, layer_edges
-from lrp_explorer.engine.linear import LinearStep, Memo
-from lrp_explorer.engine.passing import GATES, SAME_ORDER
+from lrp_explorer.engine.linear import LinearStep
+from lrp_explorer.engine.passing import SAME_ORDER, called, flows, summands
 from lrp_explorer.engine.record import Record, resolve
 from lrp_explorer.engine.thresholds import Scale, profile_of, quantile
-from lrp_explorer.graph import Node, Ref
+from lrp_explorer.graph import Node
+from lrp_explorer.graph.gates import signal_shares
 from lrp_explorer.semirings import PathSemiring, Quantile, Semiring, Tropical, Viterbi
 from lrp_explorer.semirings.edges import Edges
 from lrp_explorer.semirings.kernels import contract
@@ -89,11 +91,15 @@ class Annotator:
     def moved(self) -> list[Tensor]:
         """Take elements back along moved values."""
         node = self.node
-        if node.kind in ("activation", "identity", "batch_norm", "layer_norm", "response_norm"):
+        if not flows(node, self.record):
+            return [self._none(self.record.value(name)) for name in node.inputs]
+        if node.kind in ("activation", "identity", "batch_norm", "layer_norm", "response_norm", "softmax"):
             return [self.relevance]
+        if node.kind in ("scale", "shift"):
+            return [self.fit(self.relevance, self.x)]
         if node.op in SAME_ORDER:
             return [self.relevance.reshape(*self.x.shape, *self.semiring.element)]
-        if node.kind == "concatenation" and node.op == "cat":
+        if node.op == "cat":
             axis = node.kwargs.get("dim", node.static(1, 0))
             axis = axis % self.x.dim()
             sizes = [resolve(ref, self.record.values).shape[axis] for ref in node.args[0]]
@@ -101,13 +107,25 @@ class Annotator:
             return [part for ref, part in zip(node.args[0], parts, strict=True) if ref.name in node.inputs]
         return [self._by_index(position) for position in range(len(node.inputs))]
 
+    def _none(self, like: Tensor) -> Tensor:
+        return self.semiring.full(tuple(like.shape), self.relevance)
+
     def _by_index(self, position: int) -> Tensor:
         """Follow each value to where it went; what several places hand back is joined by ⊕."""
-        x = self.record.value(self.node.inputs[position])
+        values = [self.record.value(name) for name in self.node.inputs]
+        x = values[position]
+        if not x.is_floating_point():
+            return self._none(x)
         element = self.semiring.element
-        blank = {name: torch.zeros_like(self.record.value(name), dtype=torch.float64) for name in self.node.inputs}
+        blank = {
+            i: torch.zeros_like(value, dtype=torch.float64)
+            for i, value in enumerate(values)
+            if value.is_floating_point()
+        }
         numbers = torch.arange(1, x.numel() + 1, dtype=torch.float64, device=x.device).reshape(x.shape)
-        went = _called(self.node, self.record, blank | {self.node.inputs[position]: numbers}).long().flatten()
+        went = called(self.node, self.record, blank | {position: numbers})
+        # What is there without the numbers is a constant, such as what a picture is padded with.
+        went = (went - called(self.node, self.record, blank)).nan_to_num(0.0).long().flatten()
         relevance = self.relevance.reshape(-1, *element)
         result = self.semiring.full((x.numel(),), relevance)
         here = went.nonzero().flatten()
@@ -123,29 +141,25 @@ class Annotator:
 
     def signal(self) -> list[Tensor]:
         """Give elements to the signal of a product; to both factors at one half where neither is a gate."""
-        node = self.node
-        ops = [self.record.graph.by_name[name].op if name in self.record.graph.by_name else "" for name in node.inputs]
-        gates = [op in GATES for op in ops] if node.op == "mul" else [False, True]
-        values = [self.record.value(name) for name in node.inputs]
+        shares = signal_shares(self.record.graph, self.node)
+        values = [self.record.value(name) for name in self.node.inputs]
         none = self.semiring.full(self.shape(self.relevance), self.relevance)
-        half = torch.full(self.shape(self.relevance), 0.5, dtype=values[0].dtype, device=none.device)
-        if sum(gates) == 1:
-            parts = [none if gate else self.relevance for gate in gates]
+        half = torch.full(self.shape(self.relevance), 0.5, dtype=self.scale_dtype(values), device=none.device)
+        if sum(shares) == 1.0 and 0.5 not in shares:
+            parts = [self.relevance if share else none for share in shares]
         else:
             parts = [self.relevance if self.by_strongest else self.chain(half, self.relevance)] * 2
         return [self.fit(part, value) for part, value in zip(parts, values, strict=True)]
 
+    @staticmethod
+    def scale_dtype(values: list[Tensor]) -> torch.dtype:
+        """Floating-point type of the factors."""
+        return next(value.dtype for value in values if value.is_floating_point())
+
     def summands(self, weigh: Callable[[list[Tensor]], list[Tensor]]) -> list[Tensor]:
         """Edges of a sum are the summands' shares of it."""
         node = self.node
-        left, right = (resolve(arg, self.record.values) for arg in node.args[:2])
-        alpha = node.kwargs.get("alpha", node.static(2, 1))
-        signs = {"add": (1.0, alpha), "sub": (1.0, -alpha), "rsub": (-alpha, 1.0)}[node.op]
-        named = [
-            (arg, value * sign)
-            for arg, value, sign in zip(node.args[:2], (left, right), signs, strict=True)
-            if isinstance(arg, Ref) and arg.name in node.inputs
-        ]
+        named = [(name, value * sign) for name, value, sign in summands(node, self.record) if name is not None]
         raw = [value.expand_as(self.record.value(node.name)) for _, value in named]
         if self.separate:
             shares = raw
@@ -161,8 +175,8 @@ class Annotator:
             )
             shares = [divide(value, z, epsilon) for value in values]
         return [
-            self.fit(self.chain(share, self.relevance), self.record.value(arg.name))
-            for (arg, _), share in zip(named, shares, strict=True)
+            self.fit(self.chain(share, self.relevance), self.record.value(name))
+            for (name, _), share in zip(named, shares, strict=True)
         ]
 
     def diagonal(self, memo: Memo) -> Tensor:
@@ -184,14 +198,9 @@ class Annotator:
     def fit(self, elements: Tensor, like: Tensor) -> Tensor:
         """Join elements over the axes along which `like` was broadcast."""
         shape = self.shape(elements)
-        for axis in range(len(shape) - like.dim()):
-            elements = self.semiring.sum(elements, 0) if axis >= 0 else elements
+        for _ in range(len(shape) - like.dim()):
+            elements = self.semiring.sum(elements, 0)
         for axis, (n, wanted) in enumerate(zip(self.shape(elements), like.shape, strict=True)):
             if n != wanted:
                 elements = self.semiring.sum(elements, axis).unsqueeze(axis)
         return elements
-
-
-def _called(node: Node, record: Record, given: dict[str, Tensor]) -> Tensor:
-    values = {**record.values, **given}
-    return node.target(*resolve(node.args, values), **{k: resolve(v, values) for k, v in node.kwargs.items()})

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from lrp_explorer.engine.account import Account, divide, per_example
 from lrp_explorer.engine.maps import vjp
-from lrp_explorer.engine.passing import fit, value_of
+from lrp_explorer.engine.passing import called, fit, value_of
 from lrp_explorer.engine.record import Record
-from lrp_explorer.errors import CoverageError
-from lrp_explorer.graph import Node
+from lrp_explorer.graph import Node, Ref
 from lrp_explorer.rules import Attention, EqualSplit
 
 
@@ -44,12 +43,21 @@ def through_softmax(x: Tensor, softmax: Tensor, axis: int, relevance: Tensor, ac
 def matmul_step(
     node: Node, rule: EqualSplit, record: Record, relevance: Tensor, account: Account | None
 ) -> list[Tensor]:
-    """Execute `EqualSplit` at a node that is linear in each of its two inputs."""
-    doubled = 2.0 * record.value(node.name)
-    s = divide(relevance, doubled, rule.stabilizer)
-    if account is not None:
-        account.book(relevance, s, doubled, rule.stabilizer)
+    """Execute `EqualSplit` at a node that is linear in each of its inputs, or of some degree in its only one.
+
+    By Euler's theorem the contributions x ∂y/∂x add up to degree times y, and a constant bias takes its part.
+    """
     values = [record.value(name) for name in node.inputs]
+    y = record.value(node.name)
+    bias = node.static(2, node.kwargs.get("bias")) if node.op.startswith(("conv", "linear")) else None
+    constant = y - called(node, record, dict(enumerate(values)), without_bias=True) if bias is not None else None
+    degree = 2.0 if node.op == "var" else float(len(values))
+    total = degree * y if constant is None else degree * (y - constant) + constant
+    s = divide(relevance, total, rule.stabilizer)
+    if account is not None:
+        account.book(relevance, s, total, rule.stabilizer)
+        if constant is not None:
+            account.to_bias = per_example(s * constant)
     return [vjp(value_of(node, record, i), value, s) * value for i, value in enumerate(values)]
 
 
@@ -66,7 +74,10 @@ def attention_step(
     """Execute `Attention` at a node."""
     args, kwargs = record.arguments(node)
     query, key, value = args[:3]
-    scores, mask = _scores(node, query, key, args, kwargs)
+    # Grouped-query attention: several heads of queries read one head of keys and values.
+    heads = query.shape[-3] // key.shape[-3] if kwargs.get("enable_gqa") else 1
+    key, value = _for_every_head(key, heads), _for_every_head(value, heads)
+    scores, mask = _scores(query, key, args, kwargs)
     masked = scores if mask is None else scores + mask
     weights = masked.softmax(-1)
     output = record.value(node.name)
@@ -74,27 +85,50 @@ def attention_step(
         s = divide(relevance, output, rule.stabilizer)
         if account is not None:
             account.book(relevance, s, output, rule.stabilizer)
-        parts = {2: fit(torch.matmul(weights.transpose(-1, -2), s), value) * value}
+        parts = {2: _shared_heads(fit(torch.matmul(weights.transpose(-1, -2), s), value) * value, heads)}
     else:
         to_weights, to_value = split_product(weights, value, output, relevance, rule.stabilizer, account)
         to_masked = through_softmax(masked, weights, -1, to_weights, account)
-        to_scores = _past_mask(scores, masked, to_masked, rule.stabilizer, account)
+        to_scores, to_mask = _past_mask(scores, masked, mask, to_masked, rule.stabilizer)
+        data = _mask_given(node)
+        if account is not None and to_mask is not None:
+            # A mask that is a constant absorbs its part, as a bias does.
+            received = per_example(to_scores) + (per_example(to_mask) if data else 0.0)
+            account.to_bias = account.to_bias + per_example(to_masked) - received
         scaled = query * _scale(query, kwargs)
         to_query, to_key = split_product(scaled, key.transpose(-1, -2), scores, to_scores, rule.stabilizer, account)
-        parts = {0: to_query, 1: to_key.transpose(-1, -2), 2: to_value}
-    given = [position for position, ref in enumerate(node.args[:3]) if getattr(ref, "name", None) in node.inputs]
-    return [parts.get(position, torch.zeros_like(args[position])) for position in given]
+        parts = {0: to_query, 1: _shared_heads(to_key.transpose(-1, -2), heads), 2: _shared_heads(to_value, heads)}
+        parts |= {3: to_mask} if data and to_mask is not None else {}
+    given = [*node.args[:3], _mask_argument(node)]
+    sources = [
+        (i, record.value(ref.name)) for i, ref in enumerate(given) if isinstance(ref, Ref) and ref.name in node.inputs
+    ]
+    return [fit(parts[i], x) if i in parts else torch.zeros_like(x, dtype=query.dtype) for i, x in sources]
 
 
-def _scores(node: Node, query: Tensor, key: Tensor, args: Any, kwargs: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
+def _mask_argument(node: Node) -> Any:
+    return node.kwargs.get("attn_mask", node.static(3))
+
+
+def _mask_given(node: Node) -> bool:
+    """Whether the mask itself depends on the model's input, as relative positions of queries do."""
+    mask = _mask_argument(node)
+    return isinstance(mask, Ref) and mask.name in node.inputs
+
+
+def _for_every_head(x: Tensor, heads: int) -> Tensor:
+    return x if heads == 1 else x.repeat_interleave(heads, -3)
+
+
+def _shared_heads(relevance: Tensor, heads: int) -> Tensor:
+    """Relevance of keys or values that several heads of queries read."""
+    return relevance if heads == 1 else relevance.unflatten(-3, (-1, heads)).sum(-3)
+
+
+def _scores(query: Tensor, key: Tensor, args: Any, kwargs: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
     """Scores Q·Kᵀ·scale without mask, and the mask as numbers to add."""
     mask = kwargs.get("attn_mask", args[3] if len(args) > 3 else None)
     causal = kwargs.get("is_causal", args[5] if len(args) > 5 else False)
-    if kwargs.get("enable_gqa"):
-        raise CoverageError(
-            f"layer {node.name!r}: grouped-query attention (enable_gqa) at {node.source} has no rule; "
-            "repeat keys and values for every query head before the call, by repeat_interleave"
-        )
     scores = torch.matmul(query * _scale(query, kwargs), key.transpose(-1, -2))
     if causal:
         mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
@@ -107,13 +141,13 @@ def _scale(query: Tensor, kwargs: dict[str, Any]) -> float:
     return kwargs.get("scale") or 1.0 / math.sqrt(query.shape[-1])
 
 
-def _past_mask(scores: Tensor, masked: Tensor, relevance: Tensor, epsilon: float, account: Account | None) -> Tensor:
-    """Share relevance between scores and an additive mask, which absorbs its part as a bias does."""
-    if masked is scores:
-        return relevance
+def _past_mask(
+    scores: Tensor, masked: Tensor, mask: Tensor | None, relevance: Tensor, epsilon: float
+) -> tuple[Tensor, Tensor | None]:
+    """Share relevance between scores and an additive mask."""
+    if mask is None:
+        return relevance, None
     kept = torch.isfinite(masked)
     z = torch.where(kept, masked, 1.0)
-    result = torch.where(kept, divide(relevance, z, epsilon) * scores, 0.0)
-    if account is not None:
-        account.to_bias = account.to_bias + per_example(relevance) - per_example(result)
-    return result
+    s = torch.where(kept, divide(relevance, z, epsilon), 0.0)
+    return s * scores, s * torch.where(torch.isfinite(mask), mask, 0.0)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lrp_explorer.engine.annotate import Annotator
+from lrp_explorer.engine.cache import Memo
 from lrp_explorer.engine.edges import layer_edges
-from lrp_explorer.engine.linear import Memo
 from lrp_explorer.engine.paths import LINEAR, path_step
 from lrp_explorer.engine.record import Record
 from lrp_explorer.engine.thresholds import Scale

@@ -141,7 +141,7 @@ def _explain_refusal(model: nn.Module, x: Tensor, refusal: ModelError) -> None:
         first = next(((n, m) for n, m in model.named_modules() if next(m.parameters(False), None) is not None), None)
         layer = f" Its first layer with weights is {first[0]!r}: {first[1]}." if first else ""
         layer = f" The first axis of x is the batch.{layer}"
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(
-            f"{type(model).__name__} does not take x of shape {tuple(x.shape)}: "
-            f"{str(error).strip().splitlines()[0]}.{layer}"
+            f"{type(model).__name__} does not take x of shape {tuple(x.shape)}: {reason}.{layer}"
         ) from error

@@ -14,8 +14,9 @@ from lrp_explorer.engine.devices import pick_device
 from lrp_explorer.engine.paths import has_edges
 from lrp_explorer.engine.thresholds import told
 from lrp_explorer.graph import Graph, Node
+from lrp_explorer.graph.gates import signal_shares
 from lrp_explorer.results import CoverageRow, Table
-from lrp_explorer.rules import Gradient, Rule, Signal
+from lrp_explorer.rules import Gradient, Pass, Rule, Signal
 from lrp_explorer.semirings import PathSemiring, Real, Semiring
 from lrp_explorer.semirings.kernels import name_for
 
@@ -55,7 +56,7 @@ def coverage_rows(
     for node in graph:
         if node.inputs:
             said = notes.setdefault(node.name, [])
-            said += _of_rule(node, rules[node.name])
+            said += _of_rule(graph, node, rules[node.name])
             said += _of_paths(node, rules[node.name], semiring, device, weights) if paths else []
             said += [f"θ = {thetas[node.name]}"] if node.name in thetas else []
     return Table(
@@ -67,12 +68,17 @@ def coverage_rows(
     )
 
 
-def _of_rule(node: Node, rule: Rule) -> list[str]:
+def _of_rule(graph: Graph, node: Node, rule: Rule) -> list[str]:
     said = ["module used again"] if "@" in node.name else []
     if isinstance(rule, Gradient):
         said.append("fallback on request: relevance takes the way of the gradient")
+    elif node.kind == "gate" and isinstance(rule, Signal):
+        halved = signal_shares(graph, node) == (0.5, 0.5)
+        said.append("product: half to each factor" if halved else "gate: all relevance to the signal")
     elif node.kind == "gate":
-        said.append("gate: all relevance to the signal" if isinstance(rule, Signal) else "gate")
+        said.append("gate")
+    if node.op.endswith("log_softmax") and not isinstance(rule, Pass):
+        said.append("logits minus their normaliser, which counts as a constant")
     return said
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lrp_explorer.engine.account import divide
+from lrp_explorer.engine.first import in_box, squares, view
 from lrp_explorer.engine.linear import LinearStep
 from lrp_explorer.errors import CoverageError
 from lrp_explorer.graph import Node
@@ -105,13 +106,13 @@ def _of_rule(rule: Rule, step: LinearStep, weight: Tensor) -> tuple[list[Part], 
         return [(x, weight)], step.factors(rule)
     if isinstance(rule, ZBox):
         low, high = rule.low.like(x), rule.high.like(x)  # type: ignore[union-attr]
-        s = _inverse(step, step.in_box(rule), rule.stabilizer)
+        s = _inverse(step, in_box(step, rule), rule.stabilizer)
         # Inputs lie between the bounds: contributions (a − l) w⁺ and (a − h) w⁻ are both positive.
         return [(x - low, weight.clamp(min=0)), (x - high, weight.clamp(max=0))], (s, s)
     if isinstance(rule, (WSquare, Flat)):
-        squares, denominator = step.squares(rule) if isinstance(rule, WSquare) else step.view()
+        ones, denominator = squares(step, rule) if isinstance(rule, WSquare) else view(step)
         s = _inverse(step, denominator, rule.stabilizer)
-        return [(torch.ones_like(x), squares.reshape(like))], (s, s)
+        return [(torch.ones_like(x), ones.reshape(like))], (s, s)
     raise TypeError(f"no edges for rule {rule!r}")
 
 

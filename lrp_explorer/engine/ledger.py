@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lrp_explorer.engine.account import Account
+from lrp_explorer.engine.cache import forgetful
 from lrp_explorer.engine.propagate import step
 from lrp_explorer.engine.record import Record
 from lrp_explorer.results import LedgerRow, Table
@@ -36,7 +37,7 @@ def ledger(record: Record, rules: Mapping[str, Rule], maps: Mapping[str, Tensor]
         for node in reversed(graph.nodes):
             if node.inputs:
                 account = Account()
-                parts = step(node, rules[node.name], record, maps[node.name], _forget, account=account)
+                parts = step(node, rules[node.name], record, maps[node.name], forgetful, account=account)
                 magnitude = sum(_magnitude(part) for part in parts)
                 grown = magnitude >= limit > 0.0 and not any(row.note for row in rows)
                 rows.append(
@@ -54,10 +55,6 @@ def ledger(record: Record, rules: Mapping[str, Rule], maps: Mapping[str, Tensor]
                     )
                 )
     return Table(rows)
-
-
-def _forget(key, compute):
-    return compute()
 
 
 def _total(value: Tensor | float) -> float:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from lrp_explorer.engine.account import Account, divide, per_example, scaled_epsilon, stabilize
-from lrp_explorer.engine.maps import LinearMap, Weight
-from lrp_explorer.rules import Flat, LinearRule, Share, WSquare, ZBox, Zero
+from lrp_explorer.engine.cache import Memo, forgetful
+from lrp_explorer.engine.maps import LinearMap
+from lrp_explorer.engine.weights import Weights
+from lrp_explorer.rules import LinearRule, Share
 
-Memo = Callable[[Hashable, Callable[[], Tensor]], Tensor]
+# What a step keeps of every example, by the first part of its key; all else is of the layer.
+BY_EXAMPLE = frozenset({"signed", "own", "stable", "below", "box"})
 
 
 @dataclass
@@ -43,9 +46,13 @@ class LinearStep:
     output: Callable[[], Tensor]
     nonnegative: bool = False
     rectified: Tensor | None = None
-    memo: Memo = field(default=lambda _key, compute: compute())
+    memo: Memo = forgetful
     account: Account | None = None
-    _parts: dict[int, Tensor] = field(default_factory=dict, init=False)
+
+    @cached_property
+    def weights(self) -> Weights:
+        """Modified weights."""
+        return Weights(self.layer, self.layer.memo or self.memo)
 
     @cached_property
     def z(self) -> Tensor:
@@ -54,13 +61,14 @@ class LinearStep:
 
     def by_contribution(self, rule: LinearRule, relevance: Tensor) -> Tensor:
         """Execute a rule of `lrp_explorer.rules.linear`."""
-        result: Tensor | None = None
-        for share in rule.shares():
-            if self.rectified is not None and share.where == "negative":
-                continue
-            message = self._share(rule, share, relevance)
-            result = message if result is None else result.add_(message)
-        assert result is not None
+        shares = rule.shares()
+        if self.rectified is not None:
+            shares = tuple(share for share in shares if share.where != "negative")
+        elif self.account is None and self.nonnegative and _by_sign(rule, shares):
+            return self._by_sign(rule, shares[0], relevance)
+        result = self._share(rule, shares[0], relevance)
+        for share in shares[1:]:
+            result.add_(self._share(rule, share, relevance))
         if self.account is not None and any(share.where != "all" for share in rule.shares()):
             unserved = torch.where(self.z == 0, relevance, 0.0)
             self.account.other = self.account.other + per_example(unserved)
@@ -86,7 +94,7 @@ class LinearStep:
         return positive, negative
 
     def _inverse(self, rule: LinearRule, share: Share) -> Tensor:
-        """Factor / S(denominator) of a share, at the outputs that it serves."""
+        """Return factor / S(denominator) of a share, at the outputs that it serves."""
         denominator, sign, fresh = self._denominator(rule, share)
         epsilon = self._epsilon(rule)
         if isinstance(epsilon, Tensor) or epsilon > 0.0:
@@ -105,9 +113,43 @@ class LinearStep:
         if share.factor != 1.0:
             s.mul_(share.factor)
 
-    def _plain(self, rule: LinearRule) -> Tensor:
+    def plain(self, rule: LinearRule) -> Tensor:
         """Σ_j c_jk, with the bias if it absorbs."""
         return self.z if rule.bias == "absorb" or self.layer.bias is None else self.z - self.layer.bias
+
+    def _by_sign(self, rule: LinearRule, above: Share, relevance: Tensor) -> Tensor:
+        """Execute p·c + q·c⁺ where z > 0 and p·c + q·c⁻ where z < 0 by w and w⁺ alone; inputs are not negative.
+
+        With s = R / S(…), s₋ its values where z < 0 and s₊ those where z > 0, and w⁻ = w − w⁺:
+        R_j = x_j · (wᵀ(p s + q s₋) + q w⁺ᵀ(s₊ − s₋)).
+        """
+        p, q = above.plain, above.positive
+        s = torch.add(self._stable(p, float(rule.stabilizer)), self._own(), alpha=q)
+        torch.div(relevance, s, out=s)
+        if above.factor != 1.0:
+            s.mul_(above.factor)
+        below = self.memo(("below",), lambda: (self.z < 0).to(s.dtype))
+        upward = torch.addcmul(s, s, below, value=-2.0)
+        plain = torch.addcmul(_times(s, p), s, below, value=q)
+        result = self.transposed(plain, 1.0, 0.0, 0.0)
+        return result.add_(self.transposed(upward, 0.0, 1.0, 0.0), alpha=q).mul_(self.x)
+
+    def _own(self) -> Tensor:
+        """z⁺ where z is not negative, and z⁻ where it is; z⁻ = z − z⁺ is exact enough there."""
+
+        def made() -> Tensor:
+            positive = self._signed(1, absorbs=True)
+            return torch.where(self.z < 0, self.z - positive, positive)
+
+        return self.memo(("own",), made)
+
+    def _stable(self, p: float, epsilon: float) -> Tensor:
+        """p·z + ε·sign(z), and ∞ where z is zero: there no share serves."""
+
+        def made() -> Tensor:
+            return stabilize(_times(self.z, p), epsilon).masked_fill_(self.z == 0, torch.inf)
+
+        return self.memo(("stable", p, epsilon), made)
 
     def _share(self, rule: LinearRule, share: Share, relevance: Tensor) -> Tensor:
         return self._hand_down(self._quotient(rule, share, relevance), share)
@@ -124,36 +166,17 @@ class LinearStep:
     def _hand_down(self, s: Tensor, share: Share) -> Tensor:
         p, q, r = share.plain, share.positive, share.negative
         if self.nonnegative or q == r:
-            return self._transposed(s, p, q, r).mul_(self.x)
-        upper = self._transposed(s, p, q, r).mul_(self.x.clamp(min=0))
+            return self.transposed(s, p, q, r).mul_(self.x)
+        upper = self.transposed(s, p, q, r).mul_(self.x.clamp(min=0))
         # A negative input turns the sign: its positive contributions come from negative weights.
-        return upper.addcmul_(self._transposed(s, p, r, q), self.x.clamp(max=0))
+        return upper.addcmul_(self.transposed(s, p, r, q), self.x.clamp(max=0))
 
-    def _transposed(self, s: Tensor, p: float, q: float, r: float) -> Tensor:
-        return self.layer.transpose(s, self._weight(p, q, r), self.x)
-
-    def _weight(self, p: float, q: float, r: float) -> Weight:
-        """p·w + q·w⁺ + r·w⁻; w⁺ and w⁻ are made once, so that a moved γ takes one pass over the weights."""
-        weight = self.layer.weight
-        if not isinstance(weight, Tensor) or q == r:
-            return self.layer.combine(p, q, r)
-        if p == 0.0 and 0.0 in (q, r):
-            return _times(self._part(1 if q else -1), q or r)
-        if p and r == 0.0:
-            return torch.add(_times(weight, p), self._part(1), alpha=q)
-        if p and q == 0.0:
-            return torch.add(_times(weight, p), self._part(-1), alpha=r)
-        return self.layer.combine(p, q, r)
-
-    def _part(self, sign: int) -> Tensor:
-        if sign not in self._parts:
-            share = (1.0, 0.0) if sign > 0 else (0.0, 1.0)
-            made = self.memo(("weight", sign), lambda: torch.as_tensor(self.layer.combine(0.0, *share)))
-            self._parts[sign] = made
-        return self._parts[sign]
+    def transposed(self, s: Tensor, p: float, q: float, r: float) -> Tensor:
+        """Apply the transpose of the layer, its weights being p·w + q·w⁺ + r·w⁻."""
+        return self.weights.transpose(s, (p, q, r), self.x)
 
     def _epsilon(self, rule: LinearRule) -> float | Tensor:
-        return float(rule.stabilizer) if rule.relative is None else scaled_epsilon(rule, self._plain(rule))
+        return float(rule.stabilizer) if rule.relative is None else scaled_epsilon(rule, self.plain(rule))
 
     def _denominator(self, rule: LinearRule, share: Share) -> tuple[Tensor, int, bool]:
         """Return Σ_j (p·c + q·c⁺ + r·c⁻) + bias part, its sign where it is known (else 0), and whether it is fresh."""
@@ -165,13 +188,13 @@ class LinearStep:
             return _times(self._signed(-1, absorbs), r), -1, r != 1.0
         # Where relevance is zero the ReLU's output serves as well as z, and is there already.
         rectified = self.rectified is not None and absorbs and rule.relative is None
-        total = _times(self.rectified if self.rectified is not None and rectified else self._plain(rule), p)
+        total = _times(self.rectified if self.rectified is not None and rectified else self.plain(rule), p)
         if q:
             total = torch.add(total, self._signed(1, absorbs), alpha=q)
         if r:
             # Where z is negative, z − z⁺ is as exact as z⁻ itself; elsewhere it might cancel.
             safe = share.where == "negative" and p > 0.0 and absorbs
-            negative = self._plain(rule) - self._signed(1, absorbs) if safe else self._signed(-1, absorbs)
+            negative = self.plain(rule) - self._signed(1, absorbs) if safe else self._signed(-1, absorbs)
             total = torch.add(total, negative, alpha=r)
         return total, 1 if rectified and r == 0.0 else 0, bool(q or r)
 
@@ -183,9 +206,9 @@ class LinearStep:
         layer, (q, r) = self.layer, (1.0, 0.0) if sign > 0 else (0.0, 1.0)
         bias = layer.bias_part(0.0, q, r) if absorbs else None
         if self.nonnegative:
-            return layer.apply(self.x, self._weight(0.0, q, r), bias)
-        upper = layer.apply(self.x.clamp(min=0), self._weight(0.0, q, r), bias)
-        return upper.add_(layer.apply(self.x.clamp(max=0), self._weight(0.0, r, q), None))
+            return layer.apply(self.x, self.weights.combined(0.0, q, r), bias)
+        upper = layer.apply(self.x.clamp(min=0), self.weights.combined(0.0, q, r), bias)
+        return upper.add_(layer.apply(self.x.clamp(max=0), self.weights.combined(0.0, r, q), None))
 
     def _book(
         self,
@@ -206,69 +229,18 @@ class LinearStep:
         if bias is not None:
             self.account.to_bias = self.account.to_bias + per_example(s * bias)
 
-    def by_box(self, rule: ZBox, relevance: Tensor) -> Tensor:
-        """Execute the zᴮ rule."""
-        low, high = rule.low.like(self.x), rule.high.like(self.x)  # type: ignore[union-attr]
-        denominator = self.in_box(rule)
-        s = divide(relevance, denominator, float(rule.stabilizer))
-        if self.account is not None:
-            self.account.book(relevance, s, denominator, float(rule.stabilizer))
-        down, upper = self._transposed(s, 1.0, 0.0, 0.0), self._transposed(s, 0.0, 1.0, 0.0)
-        # x·wᵀs − l·w⁺ᵀs − h·w⁻ᵀs, with w⁻ = w − w⁺.
-        return (self.x - high).mul_(down).addcmul_(high - low, upper)
 
-    def in_box(self, rule: ZBox) -> Tensor:
-        """Σ_j (a w − l w⁺ − h w⁻), which no ε, γ or target moves."""
-        return self.memo(("box", rule.low, rule.high), lambda: self._in_box(rule))
-
-    def _in_box(self, rule: ZBox) -> Tensor:
-        layer = self.layer
-        low, high = rule.low.like(self.x), rule.high.like(self.x)  # type: ignore[union-attr]
-        corner = layer.apply(low, self._weight(0.0, 1.0, 0.0), None).add_(
-            layer.apply(high, self._weight(0.0, 0.0, 1.0), None)
-        )
-        return self._plain(Zero(bias="ignore")) - corner
-
-    def by_square(self, rule: WSquare, relevance: Tensor) -> Tensor:
-        """Execute the w² rule."""
-        weight, denominator = self.squares(rule)
-        s = divide(relevance, denominator, float(rule.stabilizer))
-        if self.account is not None:
-            self.account.book(relevance, s, denominator, float(rule.stabilizer))
-        if self.account is not None and rule.bias == "absorb" and self.layer.bias is not None:
-            self.account.to_bias = self.account.to_bias + per_example(s * self.layer.bias.square())
-        return self.layer.transpose(s, weight, self.x)
-
-    def squares(self, rule: WSquare) -> tuple[Tensor, Tensor]:
-        """w², and Σ_j w²_jk."""
-        weight = torch.as_tensor(self.layer.weight).square()
-        denominator = self.layer.apply(torch.ones_like(self.x[:1]), weight, None)
-        if rule.bias == "absorb" and self.layer.bias is not None:
-            denominator = denominator + self.layer.bias.square()
-        return weight, denominator
-
-    def view(self) -> tuple[Tensor, Tensor]:
-        """Ones in place of the weights, and how many inputs an output sees."""
-        weight = torch.ones_like(torch.as_tensor(self.layer.weight))
-        return weight, self.memo("view", lambda: self.layer.apply(torch.ones_like(self.x[:1]), weight, None))
-
-    def by_view(self, rule: Flat, relevance: Tensor) -> Tensor:
-        """Execute the flat rule."""
-        weight, denominator = self.view()
-        s = divide(relevance, denominator, float(rule.stabilizer))
-        if self.account is not None:
-            self.account.book(relevance, s, denominator, float(rule.stabilizer))
-        if not self.layer.dense:
-            return self.layer.transpose(s, weight, self.x)
-        # All weights are equal: one channel of outputs and one of inputs stand for all.
-        axis = 1 if weight.dim() > 2 else -1
-        one = weight[:1, :1]
-        shared = self.layer.transpose(s.sum(axis, keepdim=True), one, self.x.narrow(axis, 0, 1))
-        return shared.expand_as(self.x).contiguous()
+def _by_sign(rule: LinearRule, shares: tuple[Share, ...]) -> bool:
+    """Whether one share serves outputs above zero, with c and c⁺, and another those below, with c and c⁻ as much."""
+    if len(shares) != 2 or rule.bias != "absorb" or rule.relative is not None:
+        return False
+    above, below = shares
+    mirrored = replace(above, where="negative", negative=above.positive, positive=0.0)
+    return above.where == "positive" and below == mirrored
 
 
 def _plus(total: Tensor | None, s: Tensor, factor: float) -> Tensor:
-    """Total + factor · s, where there is a total."""
+    """Return total + factor · s, where there is a total."""
     if total is not None:
         return torch.add(total, s, alpha=factor)
     return s if factor == 1.0 else s * factor

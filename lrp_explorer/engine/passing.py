@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,28 +14,51 @@ from torch.nn import functional
 from lrp_explorer.engine.account import Account, divide, per_example, scaled_epsilon
 from lrp_explorer.engine.maps import vjp
 from lrp_explorer.engine.record import Record, resolve
+from lrp_explorer.engine.windows import first_largest, kept_axes, pooled_axes
 from lrp_explorer.graph import Node, Ref
+from lrp_explorer.graph.gates import signal_shares
+from lrp_explorer.graph.ops import CHOICES
 from lrp_explorer.rules import Average, Epsilon, Magnitude, Zero
 
 # Operations that leave the order of the elements as it is.
 SAME_ORDER = frozenset(
     "view reshape _unsafe_view flatten unflatten squeeze unsqueeze clone contiguous alias detach _to_copy dropout "
-    "native_dropout feature_dropout lift_fresh_copy to".split()
+    "native_dropout feature_dropout alpha_dropout feature_alpha_dropout lift_fresh_copy to type_as positive view_as "
+    "reshape_as".split()
 )
-# Functions whose value says how much of the other factor is let through.
-GATES = frozenset("sigmoid hardsigmoid softmax _softmax linalg_vector_norm clamp_min sqrt rsqrt pow".split())
 
 
 def value_of(node: Node, record: Record, position: int = 0) -> Any:
     """Return the node as a function of its input number `position`, the others fixed at their recorded values."""
-    source = node.inputs[position]
+    return lambda value: called(node, record, {position: value})
 
-    def function(value: Tensor) -> Tensor:
-        values = {**record.values, source: value}
-        kwargs = {k: value.device if k == "device" else resolve(v, values) for k, v in node.kwargs.items()}
-        return node.target(*resolve(node.args, values), **kwargs)
 
-    return function
+def called(node: Node, record: Record, given: Mapping[int, Tensor], *, without_bias: bool = False) -> Tensor:
+    """Compute the node anew, with the `given` values at the inputs of these positions."""
+    values = {**record.values, **{name: record.value(name) for name in node.inputs}}
+    # An input that is read twice is two inputs: each reading has a name of its own.
+    numbers = itertools.count()
+    readings = {f"{number}:{node.inputs[number]}": value for number, value in given.items()}
+
+    def apart(argument: Any) -> Any:
+        if isinstance(argument, Ref):
+            if argument.name not in node.inputs:
+                return argument
+            reading = Ref(f"{next(numbers)}:{argument.name}")
+            return reading if reading.name in readings else argument
+        if isinstance(argument, (tuple, list)):
+            return type(argument)(apart(item) for item in argument)
+        return argument
+
+    args, kwargs = apart(node.args), {k: apart(v) for k, v in node.kwargs.items()}
+    if without_bias:
+        args = (*args[:2], None, *args[3:])
+        kwargs.pop("bias", None)
+    values |= readings
+    device = next(iter(given.values())).device
+    return node.target(
+        *resolve(args, values), **{k: device if k == "device" else resolve(v, values) for k, v in kwargs.items()}
+    )
 
 
 def fit(relevance: Tensor, x: Tensor) -> Tensor:
@@ -45,6 +70,10 @@ def fit(relevance: Tensor, x: Tensor) -> Tensor:
 
 def move(node: Node, record: Record, relevance: Tensor, account: Account | None = None) -> list[Tensor]:
     """Take relevance back along moved values; constants among them, such as a class token or padding, keep theirs."""
+    if not flows(node, record):
+        if account is not None:
+            account.other = relevance.sum(dtype=torch.float64)
+        return [torch.zeros_like(record.value(name), dtype=relevance.dtype) for name in node.inputs]
     parts = _moved(node, record, relevance)
     if account is not None:
         # In one number: where windows are cut, the first axis is not that of the examples.
@@ -52,17 +81,32 @@ def move(node: Node, record: Record, relevance: Tensor, account: Account | None 
     return parts
 
 
+def flows(node: Node, record: Record) -> bool:
+    """Whether anything flows through a node: nothing does through what is true or false."""
+    # What was overwritten by a ReLU is a real number, and need not be computed again to know that.
+    real = (name in record.overwritten or record.values[name].is_floating_point() for name in node.inputs)
+    return node.op not in CHOICES and any(real)
+
+
 def _moved(node: Node, record: Record, relevance: Tensor) -> list[Tensor]:
-    if node.kind in ("activation", "identity", "batch_norm"):
+    if node.kind in ("activation", "identity", "batch_norm", "softmax"):
         return [relevance]
     x = record.value(node.inputs[0])
     if node.op in SAME_ORDER:
         return [relevance.reshape(x.shape)]
     if node.kind in ("scale", "shift"):
         return [fit(relevance, x)]
-    if node.kind == "concatenation":
+    if node.op in ("cat", "stack"):
         return _split(node, record, relevance)
-    return [vjp(value_of(node, record), x, relevance)]
+    return [_back(node, record, position, relevance) for position in range(len(node.inputs))]
+
+
+def _back(node: Node, record: Record, position: int, relevance: Tensor) -> Tensor:
+    """Relevance of the values that come from one input; none for a condition, which is not among them."""
+    x = record.value(node.inputs[position])
+    if not x.is_floating_point():
+        return torch.zeros_like(x, dtype=relevance.dtype)
+    return vjp(value_of(node, record, position), x, relevance)
 
 
 def _split(node: Node, record: Record, relevance: Tensor) -> list[Tensor]:
@@ -75,25 +119,48 @@ def _split(node: Node, record: Record, relevance: Tensor) -> list[Tensor]:
 
 
 def share_sum(
-    node: Node, rule: Zero | Epsilon, record: Record, relevance: Tensor, account: Account | None
+    node: Node,
+    rule: Zero | Epsilon,
+    record: Record,
+    relevance: Tensor,
+    account: Account | None,
+    *,
+    vanishes_below: bool = False,
 ) -> list[Tensor]:
     """Share relevance of a sum among its summands, in proportion to each; a constant summand counts as a bias."""
-    left, right = (resolve(arg, record.values) for arg in node.args[:2])
-    alpha = node.kwargs.get("alpha", node.static(2, 1))
-    signs = {"add": (1.0, alpha), "sub": (1.0, -alpha), "rsub": (-alpha, 1.0)}[node.op]
-    summands = list(zip(node.args[:2], (left, right), signs, strict=True))
-    data = [(arg, value, sign) for arg, value, sign in summands if isinstance(arg, Ref) and arg.name in node.inputs]
-    z = record.value(node.name)
-    constant = next((value * sign for arg, value, sign in summands if not _among(arg, node)), None)
+    terms = summands(node, record)
+    # Where relevance is zero the ReLU's output serves as well as z, and is there already.
+    rectified = vanishes_below and rule.relative is None and rule.bias == "absorb"
+    z = record.rectified(node) if rectified else record.value(node.name)
+    constant = next((value * sign for name, value, sign in terms if name is None), None)
     if constant is not None and rule.bias == "ignore":
         z = z - constant
     epsilon = float(rule.stabilizer) if rule.relative is None else scaled_epsilon(rule, z)
-    s = divide(relevance, z, epsilon)
+    if node.op.endswith("log_softmax"):
+        # The logarithm of a probability near 1 is smaller than any ε, and would leave nothing of its logit.
+        epsilon = 0.0
+    s = divide(relevance, z, epsilon, int(rectified))
     if account is not None:
-        account.book(relevance, s, z, epsilon)
+        account.book(relevance, s, z, epsilon, int(rectified))
         if constant is not None and rule.bias == "absorb":
             account.to_bias = per_example(s * constant)
-    return [fit(s * value if sign == 1.0 else s * value * sign, value) for _, value, sign in data]
+    data = [(value, sign) for name, value, sign in terms if name is not None]
+    return [fit(s * value if sign == 1.0 else s * value * sign, value) for value, sign in data]
+
+
+def summands(node: Node, record: Record) -> list[tuple[str | None, Any, float]]:
+    """Terms of a sum: the input's name (None for a constant), its value, and its sign or factor."""
+    if node.op.endswith("log_softmax"):
+        # The logits minus their normaliser, which counts as a constant of the example.
+        x = record.value(node.inputs[0])
+        return [(node.inputs[0], x, 1.0), (None, record.value(node.name) - x, 1.0)]
+    alpha = node.kwargs.get("alpha", node.static(2, 1))
+    signs = {"add": (1.0, alpha), "sub": (1.0, -alpha), "rsub": (-alpha, 1.0)}[node.op]
+    names = [arg.name if isinstance(arg, Ref) and arg.name in node.inputs else None for arg in node.args[:2]]
+    return [
+        (name, resolve(arg, record.values) if name is None else record.value(name), sign)
+        for name, arg, sign in zip(names, node.args[:2], signs, strict=True)
+    ]
 
 
 def by_magnitude(
@@ -121,13 +188,12 @@ def by_gradient(node: Node, record: Record, relevance: Tensor, account: Account 
     return parts
 
 
-def _among(arg: Any, node: Node) -> bool:
-    return isinstance(arg, Ref) and arg.name in node.inputs
-
-
 def to_winner(node: Node, record: Record, relevance: Tensor) -> list[Tensor]:
     """Give relevance of every window to its largest input."""
     x = record.value(node.inputs[0])
+    if node.op == "amax":
+        axes = pooled_axes(node, x)
+        return [kept_axes(relevance, x, axes) * first_largest(x, axes)]
     if node.name not in record.winners:
         return [vjp(value_of(node, record), x, relevance)]
     _, kernel, *rest = record.arguments(node)[0]
@@ -145,6 +211,8 @@ def average(node: Node, rule: Average, record: Record, relevance: Tensor, accoun
     args = record.arguments(node)[0]
 
     def mean(value: Tensor) -> Tensor:
+        if node.op == "amax":
+            return value.mean(pooled_axes(node, x), keepdim=True).reshape(relevance.shape)
         if node.op.startswith("adaptive"):
             pool = {
                 1: functional.adaptive_avg_pool1d,
@@ -177,12 +245,8 @@ def _spread_mean(value: Tensor, kernel: Any, stride: Any, padding: Any, dilation
 
 def to_signal(node: Node, record: Record, relevance: Tensor, account: Account | None) -> list[Tensor]:
     """Give relevance of a product to its signal; where no factor is a gate, or both are, to each one half."""
-    by_name = record.graph.by_name
-    ops = ["" if name not in by_name else by_name[name].op for name in node.inputs]
-    gates = [op in GATES for op in ops] if node.op == "mul" else [False, True]
-    shares = [0.0 if gate else 1.0 for gate in gates] if sum(gates) == 1 else [0.5, 0.5]
     values = [record.value(name) for name in node.inputs]
     return [
         fit(relevance if share == 1.0 else relevance * share, value)
-        for share, value in zip(shares, values, strict=True)
+        for share, value in zip(signal_shares(record.graph, node), values, strict=True)
     ]

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from lrp_explorer.engine.annotate import Annotator
-from lrp_explorer.engine.linear import Memo
+from lrp_explorer.engine.cache import Memo
 from lrp_explorer.engine.pooling import averaged, pooled
 from lrp_explorer.engine.record import Record
 from lrp_explorer.engine.thresholds import Scale
 from lrp_explorer.errors import CoverageError, NumericsError
 from lrp_explorer.graph import Node
+from lrp_explorer.graph.pairs import tells_pairs
 from lrp_explorer.rules import (
     Average,
     Epsilon,
@@ -98,7 +99,7 @@ def has_edges(node: Node, rule: Rule) -> bool:
     if isinstance(rule, (Pass, NormIdentity, LRNIdentity, Signal, Magnitude, Winner, Average)):
         return True
     if node.kind in LINEAR:
-        return not node.op.startswith("conv_transpose") and not isinstance(rule, Gradient)
+        return tells_pairs(node) and not isinstance(rule, Gradient)
     return isinstance(rule, (Zero, Epsilon)) and node.kind in ("sum", "shift", "average_pool", "batch_norm")
 
 

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from lrp_explorer.engine.account import divide, scaled_epsilon
 from lrp_explorer.engine.annotate import Annotator
-from lrp_explorer.engine.windows import fold, summed
-from lrp_explorer.errors import CoverageError
+from lrp_explorer.engine.windows import first_largest, fold, kept_axes, pooled_axes, summed
 from lrp_explorer.rules import Winner
 
 
@@ -24,14 +23,13 @@ def averaged(step: Annotator) -> Tensor:
 
 
 def pooled(step: Annotator) -> Tensor:
-    """Max pooling, as the semiring says: by shares, to the winner, or by the input itstep."""
+    """Max pooling, as the semiring says: by shares, to the winner, or by the input itself."""
     by_rule = "winner" if isinstance(step.rule, Winner) else "average"
     pooling = by_rule if step.paths is None else step.paths.pooling
     if pooling == "winner":
         return _to_winner(step)
-    if step.node.op == "amax":
-        return _over_axes(step)
-    return _shares(step, by_input=pooling == "activation")
+    by_input = pooling == "activation"
+    return _over_axes(step, by_input=by_input) if step.node.op == "amax" else _shares(step, by_input=by_input)
 
 
 def _shares(step: Annotator, *, by_input: bool = False) -> Tensor:
@@ -56,36 +54,35 @@ def _fold(step: Annotator, message: Callable[..., Tensor], out: tuple[int, ...])
 
 
 def _to_winner(step: Annotator) -> Tensor:
+    """All to the largest input of each window, the first in row-major order, found by comparing values."""
     node, record, x = step.node, step.record, step.x
-    if node.name not in record.winners:
-        raise CoverageError(
-            f"layer {node.name!r}: {node.op} has no winners recorded; take pooling='average' or 'activation'"
-        )
-    winners = record.winners[node.name]
-    own = torch.arange(math.prod(x.shape[2:]), device=x.device).reshape(x.shape[2:]).expand(x.shape)
+    largest = record.value(node.name)
     none = step.semiring.full((1,) * x.dim(), step.relevance)
     axes = (1,) * len(step.semiring.element)
+    if node.op == "amax":
+        over = pooled_axes(node, x)
+        won = first_largest(x, over, kept_axes(largest, x, over))
+        relevance = kept_axes(step.relevance, x, over, step.semiring.element)
+        return torch.where(won.reshape(*won.shape, *axes), relevance, none)
+    taken = torch.zeros_like(largest, dtype=torch.bool)
 
     def message(at: Any, of: Any) -> Tensor:
-        won = own[at] == winners[of]
+        # A window's inputs come in row-major order: one by one, or all of a cell's at once.
+        whole = x[at].shape != taken[of].shape
+        equal = first_largest(x[at], range(2, x.dim()), largest[of]) if whole else x[at] == largest[of]
+        won = equal & ~taken[of]
+        taken[of] |= won.flatten(2).any(2).reshape(taken[of].shape) if whole else won
         return torch.where(won.reshape(*won.shape, *axes), step.relevance[of], none)
 
-    return _fold(step, message, tuple(record.value(node.name).shape[2:]))
+    return _fold(step, message, tuple(largest.shape[2:]))
 
 
-def _over_axes(step: Annotator) -> Tensor:
+def _over_axes(step: Annotator, *, by_input: bool = False) -> Tensor:
     """Means over whole axes: every input has one output."""
     node, x = step.node, step.x
-    args, kwargs = step.record.arguments(node)
-    axes = args[1] if len(args) > 1 else kwargs.get("dim")
-    axes = (
-        tuple(range(x.dim()))
-        if axes is None
-        else tuple(a % x.dim() for a in ([axes] if isinstance(axes, int) else axes))
-    )
-    kept = [1 if axis in axes else n for axis, n in enumerate(x.shape)]
-    relevance = step.relevance.reshape(*kept, *step.semiring.element)
-    if step.separate:
+    axes = pooled_axes(node, x)
+    relevance = kept_axes(step.relevance, x, axes, step.semiring.element)
+    if step.separate or by_input:
         d = x
     elif step.by_strongest:
         strongest = x.abs().amax(axes, keepdim=True)

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from lrp_explorer.engine.account import Account
 from lrp_explorer.engine.attention import attention_step, matmul_step, softmax_step
-from lrp_explorer.engine.linear import LinearStep, Memo
+from lrp_explorer.engine.cache import Memo
+from lrp_explorer.engine.first import by_box, by_square, by_view
+from lrp_explorer.engine.linear import LinearStep
 from lrp_explorer.engine.lrn import taylor_step
 from lrp_explorer.engine.passing import average, by_gradient, by_magnitude, move, share_sum, to_signal, to_winner
 from lrp_explorer.engine.record import Record
@@ -93,7 +95,7 @@ def step(
         case Signal():
             return to_signal(node, record, relevance, account)
         case Zero() | Epsilon() if node.kind in ("sum", "shift"):
-            return share_sum(node, rule, record, relevance, account)
+            return share_sum(node, rule, record, relevance, account, vanishes_below=vanishes_below)
     source = node.inputs[0]
     linear = LinearStep(
         layer=record.maps[node.name],
@@ -108,11 +110,11 @@ def step(
         case LinearRule():
             return [linear.by_contribution(rule, relevance)]
         case ZBox():
-            return [linear.by_box(rule, relevance)]
+            return [by_box(linear, rule, relevance)]
         case WSquare():
-            return [linear.by_square(rule, relevance)]
+            return [by_square(linear, rule, relevance)]
         case Flat():
-            return [linear.by_view(rule, relevance)]
+            return [by_view(linear, rule, relevance)]
     raise TypeError(f"no step for rule {rule!r} at layer {node.name!r}")
 
 
@@ -126,11 +128,16 @@ def rectified(graph: Graph, rules: Mapping[str, Rule]) -> frozenset[str]:
     found: set[str] = set()
     for name in reversed(graph.layers):
         users = graph.consumers[name]
-        if users and all(clips_negative(user) and user.name in vanishing for user in users):
+        if users and all(_clips(user, vanishing, found) for user in users):
             found.add(name)
         if users and all(_vanishes(user, rules[user.name], vanishing) for user in users):
             vanishing.add(name)
     return frozenset(found)
+
+
+def _clips(user: Node, vanishing: set[str], found: set[str]) -> bool:
+    """Whether `user` takes no relevance where its input is not positive; a folded batch norm is there in name only."""
+    return user.name in found if user.kind == "identity" else clips_negative(user) and user.name in vanishing
 
 
 def _vanishes(user: Node, rule: Rule, vanishing: set[str]) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lrp_explorer.engine.maps import LinearMap, linear_map
+from lrp_explorer.engine.maps import LinearMap
+from lrp_explorer.engine.node_maps import linear_map
+from lrp_explorer.engine.prepared import Prepared
 from lrp_explorer.errors import NumericsError
 from lrp_explorer.graph import INPUT, Graph, Node, Ref
 from lrp_explorer.graph.signs import nonnegative
@@ -97,30 +98,12 @@ def resolve(argument: Any, values: Mapping[str, Any]) -> Any:
     return argument
 
 
-_moved: weakref.WeakKeyDictionary[nn.Module, dict[Any, dict[str, Tensor]]] = weakref.WeakKeyDictionary()
-
-
-def weights_on(model: nn.Module, graph: Graph, device: torch.device) -> dict[str, Tensor]:
-    """Give the model's weights by value name on `device`; copies made for another device are kept while unchanged."""
-    tensors = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
-    own = {name: tensors[path].detach() for name, path in graph.weights.items()}
-    own |= {name: constant.detach() for name, constant in graph.constants.items()}
-    if all(tensor.device == device for tensor in own.values()):
-        return own
-    key = (device, tuple((name, tensor.data_ptr(), tensor._version) for name, tensor in own.items()))
-    kept = _moved.setdefault(model, {})
-    if key not in kept:
-        kept.clear()
-        kept[key] = {name: tensor.to(device) for name, tensor in own.items()}
-    return kept[key]
-
-
-def record(graph: Graph, weights: Mapping[str, Tensor], x: Tensor, stop: Stop = lambda: None) -> Record:
+def record(graph: Graph, prepared: Prepared, x: Tensor, stop: Stop = lambda: None) -> Record:
     """Run the model once.
 
     Parameters
     ----------
-    graph, weights
+    graph, prepared
         The model and its weights, on the device of `x`.
     x : Tensor
         Input ``(batch, ...)``.
@@ -132,7 +115,7 @@ def record(graph: Graph, weights: Mapping[str, Tensor], x: Tensor, stop: Stop = 
     NumericsError
         When the output is not finite; the message names the first layer whose output is not.
     """
-    values: dict[str, Any] = {**weights, INPUT: x}
+    values: dict[str, Any] = {**prepared.weights, INPUT: x}
     maps: dict[str, LinearMap] = {}
     winners: dict[str, Tensor] = {}
     overwritten: dict[str, str] = {}
@@ -142,7 +125,7 @@ def record(graph: Graph, weights: Mapping[str, Tensor], x: Tensor, stop: Stop = 
             args = resolve(node.args, values)
             kwargs = {k: x.device if k == "device" else resolve(v, values) for k, v in node.kwargs.items()}
             if node.kind in LINEAR_KINDS:
-                values[node.name] = _linear(node, args, kwargs, values, maps)
+                values[node.name] = _linear(node, args, kwargs, values, maps, prepared)
             elif node.op == "relu" and (sources := _own_sources(graph, node)):
                 overwritten |= dict.fromkeys(sources, node.name)
                 values[node.name] = torch.relu_(args[0])
@@ -173,17 +156,22 @@ def _own_sources(graph: Graph, relu: Node) -> list[str]:
 
 
 def _linear(
-    node: Node, args: Any, kwargs: dict[str, Any], values: dict[str, Any], maps: dict[str, LinearMap]
+    node: Node,
+    args: Any,
+    kwargs: dict[str, Any],
+    values: dict[str, Any],
+    maps: dict[str, LinearMap],
+    prepared: Prepared,
 ) -> Tensor:
     x = values[node.inputs[0]]
     # The map keeps the constants only; its input comes and goes.
     source = Ref(node.inputs[0])
     constants = tuple(None if given == source else arg for given, arg in zip(node.args, args, strict=True))
-    folded = bool(node.norms or node.before)
+    folded = bool(node.folded)
     for key, norms in (("norms", node.norms), ("before", node.before)):
         if norms:
             kwargs[key] = [resolve(norm.args, values | {norm.inputs[0]: None}) for norm in norms]
-    maps[node.name] = made = linear_map(node, constants, kwargs, x)
+    maps[node.name] = made = linear_map(node, constants, kwargs, x, prepared.memo(node.name) if folded else None)
     if isinstance(made.weight, Tensor) and not folded and node.kind != "batch_norm":
         return node.target(*args, **kwargs)
     if node.kind == "convolution" and folded and made.bias is not None:

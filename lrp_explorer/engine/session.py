@@ -12,24 +12,25 @@ from tqdm.auto import tqdm
 
 from lrp_explorer import semirings
 from lrp_explorer.composites import Composite, build
+from lrp_explorer.engine.answers import answer, path_answer
 from lrp_explorer.engine.best_path import best_path
 from lrp_explorer.engine.cache import Cache, default_budget
 from lrp_explorer.engine.checks import check_input, check_logits, check_model, check_target, start_relevance, traced
 from lrp_explorer.engine.coverage import coverage_rows
 from lrp_explorer.engine.devices import full_precision, pick_device
-from lrp_explorer.engine.ledger import ledger
 from lrp_explorer.engine.memory import exhausted, report
 from lrp_explorer.engine.paths import start_elements
-from lrp_explorer.engine.record import Record, record, weights_on
-from lrp_explorer.engine.sweep import settings
+from lrp_explorer.engine.prepared import Prepared, prepare
+from lrp_explorer.engine.record import Record, record
+from lrp_explorer.engine.sweep import batches, settings
 from lrp_explorer.engine.walk import Walk
 from lrp_explorer.errors import InputError
 from lrp_explorer.graph import INPUT
-from lrp_explorer.results import CoverageRow, LedgerRow, PathRelevance, PathStep, Relevance, Table
+from lrp_explorer.results import CoverageRow, PathRelevance, PathStep, Relevance, Table
 from lrp_explorer.rules import Rule
-from lrp_explorer.semirings import Bottleneck, Real, Semiring, Viterbi
+from lrp_explorer.semirings import Real, Semiring, Viterbi
 
-# Targets of a sweep that run as one batch.
+# Examples that the settings of a sweep run as one batch.
 _TOGETHER = 8
 
 
@@ -70,10 +71,14 @@ class Session:
         self.graph = traced(model, x)
         self._bounds = getattr(model, "input_bounds", None)
         with full_precision():
-            weights = weights_on(model, self.graph, self.device)
-            self._weights = weights
-            self._versions = [tensor._version for tensor in weights.values()]
-            self.record: Record = record(self.graph, weights, x.to(self.device))
+            try:
+                self._prepared = prepare(model, self.graph, self.device)
+                self.record: Record = record(self.graph, self._prepared, x.to(self.device))
+            except Exception as error:
+                if exhausted(error):
+                    raise report(len(x), self.device) from error
+                raise
+        self._versions = [tensor._version for tensor in self._weights.values()]
         self.logits = check_logits(self.record.values[self.graph.output]).clone()
         self._walk = Walk(self.record, default_budget(self.device) if memory is None else memory)
         self._lock = threading.Lock()
@@ -82,6 +87,10 @@ class Session:
         dtype = str(self.logits.dtype).removeprefix("torch.")
         exactly = f"{dtype} without TF32" if dtype == "float32" else dtype
         return f"Session({type(self._model).__name__}, batch {len(self.logits)}, {self.device}, {exactly})"
+
+    @property
+    def _weights(self) -> dict[str, Tensor]:
+        return self._prepared.weights
 
     @property
     def cache(self) -> Cache:
@@ -137,7 +146,7 @@ class Session:
             return self._paths(algebra, chosen, rules, targets, seed, should_stop)
         start = start_relevance(seed, self.logits, targets)
         maps = self._retrying(lambda: self._walk.relevance(rules, start, _seed_key(seed, targets), should_stop))
-        return self._answer(maps, chosen, rules, targets, start, seed)
+        return answer(self.record, self.logits, chosen, rules, targets, start, seed, maps)
 
     def _paths(
         self,
@@ -154,18 +163,7 @@ class Session:
             )
         start = start_elements(algebra, self.logits, targets)
         maps = self._retrying(lambda: self._walk.paths(rules, algebra, start, should_stop))
-        return PathRelevance(
-            maps={name: algebra.decode(elements) for name, elements in maps.items()},
-            logits=self.logits.clone(),
-            target=targets,
-            start=start,
-            composite=repr(chosen),
-            semiring=repr(algebra),
-            seed="one",
-            _resolve=self.graph.resolve,
-            _ledger=_no_ledger,
-            every_threshold=isinstance(algebra, Bottleneck),
-        )
+        return path_answer(self.graph, self.logits, algebra, chosen, targets, start, maps)
 
     def best_path(
         self,
@@ -204,7 +202,7 @@ class Session:
             return Session(self._model, one, self.device).best_path(index, 0, alone, composite, algebra)
         found = self.relevance(target, composite, algebra)
         rules = build(composite, self._bounds).assign(self.graph)
-        with torch.no_grad(), full_precision():
+        with self._lock, torch.no_grad(), full_precision():
             return best_path(self.record, rules, algebra, found.maps, tuple(int(i) for i in index), self._walk.memo)
 
     def sweep(
@@ -226,8 +224,8 @@ class Session:
             An argument of `relevance` (``"target"``, ``"seed"`` …), a parameter of the composite (``"gamma"``), or
             ``"layer:parameter"`` of one layer's rule (``"features.0:gamma"``).
         values : sequence
-            Its values. Targets run together, as one batch over the one recorded forward; the others one after another,
-            each of them as far down from the output as it changes anything.
+            Its values. Those that leave most layers' rules as they are (targets, one layer's ε) run together,
+            as one batch over the one recorded forward; others one by one, each as far down as it changes anything.
         target, composite, semiring, seed, should_stop
             See `relevance`.
         progress : bool
@@ -239,35 +237,34 @@ class Session:
             One for each value.
         """
         given = {"target": target, "composite": build(composite, self._bounds), "semiring": semiring, "seed": seed}
+        if parameter == "composite":
+            values = [build(value, self._bounds) for value in values]
         todo = settings(parameter, values, given, self.graph)
+        real = type(semirings.build(semiring)) is Real and parameter != "semiring" and self.graph.batch is None
+        found: list[Relevance] = []
         with tqdm(total=len(todo), disable=not progress, desc=parameter) as bar:
-            found: list[Relevance] = []
-            real = type(semirings.build(semiring)) is Real
-            together = _TOGETHER if parameter == "target" and real and self.graph.batch is None else 1
-            for first in range(0, len(todo), together):
-                part = todo[first : first + together]
-                found += (
-                    self._at_once(part, should_stop)
-                    if len(part) > 1
-                    else [self.relevance(**part[0], should_stop=should_stop)]
-                )
+            for part in batches(todo, self.graph, max(1, _TOGETHER // len(self.logits)) if real else 1):
+                if len(part) > 1:
+                    found += self._at_once(part, should_stop)
+                else:
+                    found.append(self.relevance(**part[0], should_stop=should_stop))
                 bar.update(len(part))
         return found
 
-    def _at_once(self, todo: list[dict[str, Any]], should_stop: Callable[[], bool] | None) -> list[Relevance]:
-        """Several targets as one batch."""
+    def _at_once(self, todo: Sequence[dict[str, Any]], should_stop: Callable[[], bool] | None) -> list[Relevance]:
+        """Several settings as one batch."""
         self._check_unchanged()
-        chosen, seed = todo[0]["composite"], todo[0]["seed"]
-        rules = chosen.assign(self.graph)
+        rules = [one["composite"].assign(self.graph) for one in todo]
         targets = [check_target(one["target"], self.logits) for one in todo]
-        starts = [start_relevance(seed, self.logits, one) for one in targets]
-        maps = self._retrying(
-            lambda: self._walk.relevance(rules, torch.cat(starts), None, should_stop, copies=len(todo))
-        )
+        starts = [start_relevance(one["seed"], self.logits, to) for one, to in zip(todo, targets, strict=True)]
+        maps = self._retrying(lambda: self._walk.together(rules, starts, should_stop))
         split = {name: value.chunk(len(todo)) for name, value in maps.items()}
         return [
-            self._answer({name: parts[i] for name, parts in split.items()}, chosen, rules, targets[i], starts[i], seed)
-            for i in range(len(todo))
+            answer(
+                *(self.record, self.logits, one["composite"], rules[i], targets[i], starts[i], one["seed"]),
+                {name: parts[i] for name, parts in split.items()},
+            )
+            for i, one in enumerate(todo)
         ]
 
     def _retrying(self, walk: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -286,44 +283,19 @@ class Session:
                     torch.cuda.empty_cache()
         raise AssertionError("unreachable")
 
-    def _answer(
-        self,
-        maps: dict[str, Tensor],
-        chosen: Composite,
-        rules: Mapping[str, Rule],
-        targets: Tensor,
-        start: Tensor,
-        seed: str | Tensor,
-    ) -> Relevance:
-        return Relevance(
-            maps=maps,
-            logits=self.logits.clone(),
-            target=targets,
-            start=start,
-            composite=repr(chosen),
-            semiring="real",
-            seed=seed if isinstance(seed, str) else "tensor",
-            _resolve=self.graph.resolve,
-            _ledger=lambda: ledger(self.record, rules, maps),
-        )
-
     def _check_unchanged(self) -> None:
         """Notice training; tools that change weights and put them back (captum's LRP does) are no reason to stop."""
         versions = [tensor._version for tensor in self._weights.values()]
         if versions == self._versions:
             return
         with full_precision():
-            now = record(self.graph, self._weights, self.record.values[INPUT])
+            now = record(self.graph, Prepared(self._weights, Cache(0)), self.record.values[INPUT])
         if not torch.equal(now.values[self.graph.output], self.record.values[self.graph.output]):
             raise InputError(
                 "the model's weights have changed since this session recorded its forward pass; "
                 "make a new Session(model, x) to explain the model as it is now"
             )
         self._versions = versions
-
-
-def _no_ledger() -> Table[LedgerRow]:
-    raise InputError("relevance in a semiring is not conserved, so there is no ledger; semiring='real' has one")
 
 
 def _seed_key(seed: str | Tensor, targets: Tensor) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lrp_explorer.composites import Composite
@@ -44,6 +44,24 @@ def settings(parameter: str, values: Sequence[Any], given: dict[str, Any], graph
         ]
     _check(name, composite, "the composite", ARGUMENTS)
     return [given | {"composite": dataclasses.replace(composite, **{name: value})} for value in values]
+
+
+def batches(todo: Sequence[dict[str, Any]], graph: Graph, most: int) -> Iterator[Sequence[dict[str, Any]]]:
+    """Put together settings, at most so many, under which the most of the layers that have weights share a rule."""
+    part: list[dict[str, Any]] = []
+    for one in todo:
+        if part and (len(part) == most or not _alike(part[0]["composite"], one["composite"], graph)):
+            yield part
+            part = []
+        part.append(one)
+    if part:
+        yield part
+
+
+def _alike(first: Composite, second: Composite, graph: Graph) -> bool:
+    one, other = first.assign(graph), second.assign(graph)
+    weighted = [node.name for node in graph if node.weight]
+    return 2 * sum(one[name] == other[name] for name in weighted) > len(weighted)
 
 
 def _check(name: str, owner: Any, what: str, more: Sequence[str] = ()) -> None:

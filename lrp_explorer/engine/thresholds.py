@@ -33,7 +33,7 @@ class Scale:
     by: float | Tensor = 1.0
 
     def over(self, d: Tensor) -> Tensor:
-        """D / τ."""
+        """Return d / τ."""
         if not isinstance(self.by, Tensor):
             return d if self.by == 1.0 else d / self.by
         return d / self.by.to(d.dtype).reshape(-1, *[1] * (d.dim() - 1))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lrp_explorer.engine.cache import Cache
-from lrp_explorer.engine.linear import Memo
+from lrp_explorer.engine.cache import Cache, Memo, forgetful
+from lrp_explorer.engine.linear import BY_EXAMPLE
 from lrp_explorer.engine.paths import check_range, path_step
 from lrp_explorer.engine.propagate import rectified, step
 from lrp_explorer.engine.record import Record
 from lrp_explorer.engine.thresholds import Scale, fixed_scales
 from lrp_explorer.errors import Cancelled
-from lrp_explorer.graph import INPUT
+from lrp_explorer.graph import INPUT, Node
 from lrp_explorer.rules import Rule
 from lrp_explorer.semirings import Semiring
 
@@ -41,7 +41,13 @@ class Walk:
 
     def memo(self, layer: str) -> Memo:
         """Keep what a layer's steps need, and no relevance changes."""
-        return lambda key, compute: self.cache.get((layer, key), compute)
+        if self.cache.budget == 0:
+            return forgetful
+
+        def memo(key: Hashable, compute: Callable[[], Tensor], slot: Hashable = None) -> Tensor:
+            return self.cache.get((layer, key), compute, slot and (layer, slot))
+
+        return memo
 
     def forget(self) -> None:
         """Let go of all that is kept."""
@@ -53,7 +59,6 @@ class Walk:
         start: Tensor,
         seed_key: Any,
         should_stop: Callable[[], bool] | None = None,
-        copies: int = 1,
     ) -> dict[str, Tensor]:
         """Compute relevance of every layer, input side first.
 
@@ -67,37 +72,66 @@ class Walk:
             Says what `start` is; equal keys mean equal starts.
         should_stop : callable, optional
             Asked between layers; when it says True, `Cancelled` is raised.
-        copies : int
-            How often the recorded batch stands in `start`, one after another. Steps of copies are not kept.
         """
+        tokens, sparse = self._chain(rules, seed_key), rectified(self.graph, rules)
+
+        def down(node: Node, relevance: Tensor) -> list[Tensor]:
+            name, positions = node.name, range(len(node.inputs))
+            token = (tokens[name], rules[name])
+            if all(("step", token, i) in self.cache for i in positions):
+                return [self.cache.get(("step", token, i), _absent) for i in positions]
+            memo = self.memo(name)
+            parts = step(node, rules[name], self.record, relevance, memo, vanishes_below=name in sparse)
+            return [self.cache.get(("step", token, i), lambda p=part: p) for i, part in enumerate(parts)]
+
+        return self._down(start, self.record, down, should_stop)
+
+    def together(
+        self,
+        rules: Sequence[Mapping[str, Rule]],
+        starts: Sequence[Tensor],
+        should_stop: Callable[[], bool] | None = None,
+    ) -> dict[str, Tensor]:
+        """Compute relevance under several settings as one batch, one setting after another; see `relevance`.
+
+        Where their rules are the same a layer takes one step for all of them. Steps are not kept.
+        """
+        many = len(starts)
+        recorded, sparse = self.record.repeated(many), [rectified(self.graph, one) for one in rules]
+
+        def down(node: Node, relevance: Tensor) -> list[Tensor]:
+            name = node.name
+            asked = [(one[name], name in there) for one, there in zip(rules, sparse, strict=True)]
+            if len(set(asked)) == 1:
+                rule, vanishes = asked[0]
+                return step(node, rule, recorded, relevance, self._tiling(name, many), vanishes_below=vanishes)
+            steps = [
+                step(node, rule, self.record, part, self.memo(name), vanishes_below=vanishes)
+                for (rule, vanishes), part in zip(asked, relevance.chunk(many), strict=True)
+            ]
+            return [torch.cat(parts) for parts in zip(*steps, strict=True)]
+
+        return self._down(torch.cat(list(starts)), recorded, down, should_stop)
+
+    def _down(
+        self,
+        start: Tensor,
+        recorded: Record,
+        down: Callable[[Node, Tensor], list[Tensor]],
+        should_stop: Callable[[], bool] | None,
+    ) -> dict[str, Tensor]:
+        """Take what arrived at every layer down to its inputs."""
         graph = self.graph
-        recorded = self.record if copies == 1 else self.record.repeated(copies)
-        tokens = self._chain(rules, seed_key)
-        sparse = rectified(graph, rules)
         arrived: dict[str, list[Tensor]] = {name: [] for name in graph.layers}
         arrived[graph.output] = [start]
         maps: dict[str, Tensor] = {}
         for name in reversed(graph.layers):
             _ask(should_stop, name)
             maps[name] = relevance = self._total(name, arrived.pop(name), recorded)
-            if name == INPUT:
-                continue
-            node = graph.by_name[name]
-            rule = rules[name]
-
-            def memo(key: Any, compute: Callable[[], Tensor], name: str = name) -> Tensor:
-                return self.cache.get((name, key), compute) if copies == 1 else self._kept(name, key, compute, copies)
-
-            token = (tokens[name], rule)
-            if copies > 1:
-                parts = step(node, rule, recorded, relevance, memo, vanishes_below=name in sparse)
-            elif all(("step", token, i) in self.cache for i in range(len(node.inputs))):
-                parts = [self.cache.get(("step", token, i), _absent) for i in range(len(node.inputs))]
-            else:
-                parts = step(node, rule, recorded, relevance, memo, vanishes_below=name in sparse)
-                parts = [self.cache.get(("step", token, i), lambda p=part: p) for i, part in enumerate(parts)]
-            for source, part in zip(node.inputs, parts, strict=True):
-                arrived[source].append(part)
+            if name != INPUT:
+                node = graph.by_name[name]
+                for source, part in zip(node.inputs, down(node, relevance), strict=True):
+                    arrived[source].append(part)
         return {name: maps[name] for name in graph.layers}
 
     def paths(
@@ -131,21 +165,8 @@ class Walk:
             check_range(semiring, name, total)
             if name == INPUT:
                 continue
-            node = graph.by_name[name]
-
-            def memo(key: Any, compute: Callable[[], Tensor], name: str = name) -> Tensor:
-                return self.cache.get((name, key), compute)
-
-            found = path_step(
-                node,
-                rules[name],
-                semiring,
-                record,
-                total,
-                memo,
-                Scale(scales.get(name, 1.0)),
-                vanishes_below=name in sparse,
-            )
+            node, memo, scale = graph.by_name[name], self.memo(name), Scale(scales.get(name, 1.0))
+            found = path_step(node, rules[name], semiring, record, total, memo, scale, vanishes_below=name in sparse)
             for source, part in zip(node.inputs, found, strict=True):
                 arrived[source].append(part)
         return {name: maps[name] for name in graph.layers}
@@ -162,13 +183,17 @@ class Walk:
             tokens[name] = self._tokens.setdefault(state, len(self._tokens))
         return tokens
 
-    def _kept(self, name: str, key: Any, compute: Callable[[], Tensor], copies: int) -> Tensor:
+    def _tiling(self, name: str, copies: int) -> Memo:
         """What is kept for the batch serves copies of it; what is not is computed for them."""
-        if (name, key) not in self.cache:
-            return compute()
-        kept = self.cache.get((name, key), _absent)
-        by_example = key[0] in ("signed", "box")
-        return kept.repeat(copies, *[1] * (kept.dim() - 1)) if by_example else kept
+
+        def memo(key: Hashable, compute: Callable[[], Tensor], slot: Hashable = None) -> Tensor:
+            if (name, key) not in self.cache:
+                return compute()
+            kept = self.cache.get((name, key), _absent)
+            by_example = isinstance(key, tuple) and key[0] in BY_EXAMPLE
+            return kept.repeat(copies, *[1] * (kept.dim() - 1)) if by_example else kept
+
+        return memo
 
     def _total(self, name: str, parts: list[Tensor], recorded: Record) -> Tensor:
         if not parts:

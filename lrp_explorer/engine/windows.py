@@ -110,3 +110,39 @@ def summed(node: Node, record: Record, value: Tensor, out: tuple[int, ...], join
             whole = part.sum(axes, keepdim=True) if join is torch.add else part.amax(axes, keepdim=True)
             total[of] = join(total[of], whole)
     return total
+
+
+def pooled_axes(node: Node, x: Tensor) -> tuple[int, ...]:
+    """Axes that a mean, a sum or a maximum takes away; all but the batch where the call names none."""
+    axes = node.kwargs.get("dim", node.static(1))
+    if axes is None or axes in ([], ()):
+        return tuple(range(1, x.dim()))
+    return tuple(axis % x.dim() for axis in ([axes] if isinstance(axes, int) else axes))
+
+
+def kept_axes(relevance: Tensor, x: Tensor, axes: Sequence[int], element: Sequence[int] = ()) -> Tensor:
+    """Relevance with an axis of size 1 in the place of every one that was taken away."""
+    kept = [1 if axis in axes else n for axis, n in enumerate(x.shape)]
+    return relevance.reshape(*kept, *element)
+
+
+def first_largest(x: Tensor, axes: Sequence[int], largest: Tensor | None = None) -> Tensor:
+    """Tell which value is the largest over `axes`: of several, the first in row-major order.
+
+    Parameters
+    ----------
+    x : Tensor
+        Values.
+    axes : sequence of int
+        Axes that are compared over.
+    largest : Tensor, optional
+        What counts as the largest, where it is known already.
+    """
+    equal = x == (x.amax(tuple(axes), keepdim=True) if largest is None else largest)
+    rest = [axis for axis in range(x.dim()) if axis not in axes]
+    order = [*rest, *sorted(axes)]
+    moved = equal.permute(order)
+    flat = moved.flatten(len(rest))
+    first = flat & (flat.cumsum(-1) == 1)
+    back = [order.index(axis) for axis in range(x.dim())]
+    return first.reshape(moved.shape).permute(back)

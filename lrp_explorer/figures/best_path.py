@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 import plotly.graph_objects as go
 
-from lrp_explorer.errors import InputError
 from lrp_explorer.figures import conservation, theme
 
 
@@ -81,11 +80,7 @@ def info(
     InputError
         If there is no layer, or not as many values as names.
     """
-    levels = np.asarray(values, dtype=np.float64).reshape(-1)
-    if len(names) != len(levels) or not names:
-        raise InputError(
-            f"{len(names)} names and {len(levels)} values were given; expected as many of each, at least one"
-        )
+    levels = conservation.one_each(names, values, "values")
     path = tuple(steps)
     every = np.concatenate([levels, [step.strength for step in path]])
     finite = every[np.isfinite(every)]
@@ -163,7 +158,7 @@ def _range(numbers: LevelsInfo) -> dict[str, Any]:
 
 def restyle(numbers: LevelsInfo, chosen: str | None = None) -> dict[str, Any]:
     """Give what changes in trace 0 when only the values or the chosen layer change."""
-    inks = [theme.ACCENT if name == chosen else theme.ACCENT_SOFT for name in numbers.names]
+    inks = theme.highlighted(numbers.names, chosen)
     return {"y": np.where(np.isfinite(numbers.values), numbers.values, np.nan), "marker.color": inks}
 
 

@@ -53,14 +53,20 @@ def info(names: Sequence[str], sums: Sequence[float] | np.ndarray, start: float)
     InputError
         If there is no layer, or not as many sums as names.
     """
-    values = np.asarray(sums, dtype=np.float64).reshape(-1)
-    if len(names) != len(values) or not names:
-        raise InputError(
-            f"{len(names)} names and {len(values)} sums were given; expected as many of each, at least one"
-        )
+    values = one_each(names, sums, "sums")
     with np.errstate(divide="ignore", invalid="ignore"):
         kept = values / start if start else np.full_like(values, np.nan)
     return SumsInfo(tuple(names), values, float(start), kept)
+
+
+def one_each(names: Sequence[str], values: Sequence[float] | np.ndarray, what: str) -> np.ndarray:
+    """Give one number for each layer as an array `(layers,)`, or raise `InputError` if there are not as many."""
+    found = np.asarray(values, dtype=np.float64).reshape(-1)
+    if len(names) != len(found) or not names:
+        raise InputError(
+            f"{len(names)} names and {len(found)} {what} were given; expected as many of each, at least one"
+        )
+    return found
 
 
 def sums(
@@ -93,7 +99,7 @@ def draw(numbers: SumsInfo, chosen: str | None = None, title: str = "") -> go.Fi
             x=[-0.5, count - 0.5],
             y=[numbers.start] * 2,
             mode="lines",
-            line={"color": theme.INK, "width": 1.2, "dash": "4px,3px"},
+            line=theme.MARK,
             hoverinfo="skip",
         )
     )
@@ -115,8 +121,8 @@ def draw(numbers: SumsInfo, chosen: str | None = None, title: str = "") -> go.Fi
 
 def restyle(numbers: SumsInfo, chosen: str | None = None) -> dict[str, Any]:
     """Give what changes in trace 1 when only the sums or the chosen layer change."""
-    inks = [theme.ACCENT if name == chosen else theme.ACCENT_SOFT for name in numbers.names]
     shares = ["" if np.isnan(k) else f"<br>{k:.1%} of the start" for k in numbers.kept]
+    inks = theme.highlighted(numbers.names, chosen)
     return {"y": numbers.sums.astype(np.float32), "customdata": shares, "marker.color": inks}
 
 

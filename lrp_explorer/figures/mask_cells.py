@@ -14,8 +14,11 @@ from lrp_explorer.figures.scales import STRENGTH, TRUTH, Scale
 
 Kind = Literal["truth", "share", "number"]
 KINDS: tuple[Kind, ...] = ("truth", "share", "number")
-SHARE = Scale("share", STRENGTH.stops)
-"""Of examples (counts), or of places (channels of a mask of truth values): from 0 to 1."""
+EXAMPLES = Scale("share of examples", STRENGTH.stops)
+"""Of counts: from 0 to 1."""
+
+PLACES = Scale("share of places", STRENGTH.stops)
+"""Of truth values in the places of a channel: from 0 to 1."""
 
 CELLS = 60_000
 """Values in one grid at most: more take a browser too long to paint twice a second."""
@@ -61,7 +64,9 @@ class Cells:
 
     def scale_of(self, reduction: int) -> Scale:
         """Give quantity and colours of a reduction, by its place."""
-        return {"truth": TRUTH, "share": SHARE, "number": self.scale}[self.kinds[reduction]]
+        if self.kinds[reduction] == "share":
+            return EXAMPLES if self.reductions[reduction] == "count" else PLACES
+        return TRUTH if self.kinds[reduction] == "truth" else self.scale
 
     def limit_of(self, reduction: int) -> float:
         """Give the end of a reduction's colour range, by its place."""

@@ -1,8 +1,7 @@
-"""One mask large, beside the mean image of its examples and the difference; and a mask put on an example."""
+"""One mask large, beside the mean image of its examples and the difference."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lrp_explorer.errors import InputError
-from lrp_explorer.figures import pictures, probabilities, theme, vectors
+from lrp_explorer.figures import theme, vectors
 from lrp_explorer.figures.scales import SIGNED, Scale
 
 GREY = [[0.0, "#111418"], [1.0, "#ffffff"]]
@@ -82,7 +81,7 @@ def large(mask: Large) -> go.Figure:
         return _row(mask)
     fig = theme.figure()
     shown = [_mask(mask)] if mask.image is None else [_mask(mask), _image(mask.image), _difference(mask, mask.image)]
-    titles = (f"{mask.scale.quantity}", "mean image", "difference")
+    titles = (mask.scale.quantity, "mean image", "mask − mean image")
     count = len(shown)
     for place, trace in enumerate(shown):
         axis = "" if place == 0 else str(place + 1)
@@ -94,7 +93,9 @@ def large(mask: Large) -> go.Figure:
         plain |= {"mirror": True, "linecolor": theme.RULE, "constrain": "domain"}
         fig.update_layout(
             {
-                f"xaxis{axis}": plain | {"range": [-0.5, wide - 0.5], "domain": [begin, begin + 0.94 / count]} | follow,
+                f"xaxis{axis}": plain
+                | {"range": [-0.5, wide - 0.5], "domain": [begin, begin + (0.94 / count if count > 1 else 1)]}
+                | follow,
                 f"yaxis{axis}": plain
                 | {"range": [high - 0.5, -0.5], "anchor": f"x{axis}", "scaleanchor": f"x{axis}"}
                 | ({} if place == 0 else {"matches": "y"}),
@@ -113,6 +114,8 @@ def _row(mask: Large) -> go.Figure:
     fig = vectors.draw(np.nan_to_num(mask.values), scale=mask.scale)
     ends = [1.05 * mask.scale.low(mask.limit), 1.05 * mask.limit]
     fig.update_layout(xaxis_title_text=mask.unit, yaxis_range=ends, yaxis_title_text=mask.scale.quantity)
+    if len(mask.values) <= 12:
+        fig.update_xaxes(dtick=1)
     if len(mask.values) <= vectors.MOST_BARS:
         fig.update_traces(hovertext=[f"{mask.unit} {i}, n = {mask.count}" for i in range(len(mask.values))])
     return fig
@@ -172,50 +175,3 @@ def _difference(mask: Large, image: np.ndarray) -> go.Heatmap:
         showscale=False,
         hovertemplate="row %{y}, column %{x}<br>mask − image, each of largest 1: %{z:.3g}<extra></extra>",
     )
-
-
-def effect(picture: np.ndarray, before: np.ndarray, after: np.ndarray, names: Sequence[str] = ()) -> go.Figure:
-    """Draw a masked example, and the probabilities of its leading classes before and after.
-
-    Parameters
-    ----------
-    picture : ndarray of uint8
-        ``(height, width)`` or ``(height, width, 3)``.
-    before, after : ndarray
-        Logits ``(classes,)``.
-    names : sequence of str
-        Of the classes.
-    """
-    shown = leading(before, after)
-    shares = [probabilities.softmax(logits)[list(shown)] for logits in (before, after)]
-    fig = theme.figure(barmode="group", bargap=0.25, bargroupgap=0.05)
-    fig.add_trace(pictures.trace(picture))
-    labels = [probabilities.class_name(names, index) for index in shown]
-    for word, share, ink in zip(("before", "masked"), shares, (theme.ACCENT_SOFT, theme.ACCENT), strict=True):
-        hover = [f"{theme.text(label)} {word}: {value:.2%}" for label, value in zip(labels, share, strict=True)]
-        fig.add_trace(
-            go.Bar(
-                x=share, y=list(range(len(shown))), orientation="h", marker={"color": ink}, name=word,
-                hovertext=hover, hovertemplate="%{hovertext}<extra></extra>", xaxis="x2", yaxis="y2",
-            )
-        )  # fmt: skip
-    high, wide = picture.shape[:2]
-    bare = {"showticklabels": False, "ticks": "", "showgrid": False, "zeroline": False, "constrain": "domain"}
-    fig.update_layout(
-        xaxis=bare | {"range": [-0.5, wide - 0.5], "domain": [0, 0.42]},
-        yaxis=bare | {"range": [high - 0.5, -0.5], "scaleanchor": "x"},
-        xaxis2={"range": [0, 1], "domain": [0.58, 1], "anchor": "y2", "tickformat": ".0%", "nticks": 3}
-        | {"gridcolor": theme.RULE, "zeroline": False, "color": theme.MUTED},
-        yaxis2={"range": [len(shown) - 0.5, -0.5], "anchor": "x2", "tickvals": list(range(len(shown)))}
-        | {"ticktext": [theme.shorten(label, 10) for label in labels], "zeroline": False, "showgrid": False},
-        showlegend=True,
-        legend={"orientation": "h", "x": 1.0, "xanchor": "right", "y": 1.0, "yanchor": "bottom", "font": {"size": 11}},
-        margin={"l": 4, "r": 14, "t": 24, "b": 22, "autoexpand": False},
-    )
-    return fig
-
-
-def leading(before: np.ndarray, after: np.ndarray, k: int = 3) -> tuple[int, ...]:
-    """Give the `k` most probable classes before, then those of the masked example that are not among them."""
-    first, then = (probabilities.info(logits, k=k).classes for logits in (before, after))
-    return (*first, *(index for index in then if index not in first))

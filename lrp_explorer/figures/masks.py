@@ -1,22 +1,29 @@
-"""Class-wise masks in one grid: a column for each class, a row for each reduction, one shared colour scale."""
+"""Class-wise masks in one grid, a row of masks for each reduction and a column for each class, or the other way round.
+
+Numbers share one colour scale. Each kind of reduction is one heatmap in each band, so that an update is a few arrays.
+"""
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from lrp_explorer.figures import theme
-from lrp_explorer.figures.mask_cells import BARS, CELLS, KINDS, Cells
+from lrp_explorer.figures import mask_tiles, theme
+from lrp_explorer.figures.mask_cells import KINDS, Cells
+from lrp_explorer.figures.mask_plan import ROOM, Plan
 
-HIGH = 40
-"""Height of a cell of bars, in cells of the heatmap that they are painted with."""
+FORMATS = {"truth": "%{z} (1 yes, 0 no)", "share": "%{z:.1%}", "number": "%{z:.4g}"}
+"""How a value is written on hover."""
+
+DENSE, SIDE_ROOM = 60, 90
+"""Pixels of a mask below which labels are small; and for the names beside rows."""
 
 
 def grid(cells: Cells, selected: tuple[int, int] = (0, 0), title: str = "") -> go.Figure:
-    """Draw all cells: one heatmap for each kind of reduction there is, so that an update is a few arrays.
+    """Draw all masks.
 
     Parameters
     ----------
@@ -27,70 +34,58 @@ def grid(cells: Cells, selected: tuple[int, int] = (0, 0), title: str = "") -> g
     title : str
         Shown above.
     """
-    high, wide, gap = _sizes(cells)
+    where = mask_tiles.plan(cells)
     fig = theme.figure(title, dragmode=False)
-    for trace, kind in enumerate(_kinds(cells)):
-        first = cells.kinds.index(kind)
-        scale, last = cells.scale_of(first), kind == _kinds(cells)[-1]
-        ticks = {"tickvals": [0.25, 0.75], "ticktext": ["no", "yes"]} if scale.truth else {}
-        fig.add_trace(
-            go.Heatmap(
-                **restyle(cells)[trace],
-                text=_words(cells, kind),
-                y0=first * (high + gap),
-                colorscale=scale.colorscale(),
-                hovertemplate=f"%{{text}}<br>{scale.quantity} %{{z:.4g}}<br>n = %{{customdata}}<extra></extra>",
-                hoverongaps=False,
-                showscale=last,
-                colorbar=theme.colourbar(scale.quantity, x=1.0, xpad=10, len=1.0, ypad=0, **ticks) if last else None,
-            )
-        )
-    rows, columns = len(cells.reductions), len(cells.names)
+    changes = restyle(cells)
+    for trace, change in zip(_traces(cells, where), changes, strict=True):
+        fig.add_trace(trace.update(change))
+    # One bar for all numbers; truth values and shares need it only where there is no number.
+    scale = cells.scale_of(len(cells.kinds) - 1)
+    ticks = {"tickvals": [0.25, 0.75], "ticktext": ["no", "yes"]} if scale.truth else {}
+    bar = theme.colourbar(scale.quantity, x=1.0, xpad=10, len=1.0, ypad=0, **ticks)
+    fig.update_traces(showscale=True, colorbar=bar, selector=len(changes) - 1)
+    (high, wide), margin = where.size, where.gap / 2
     ends = {"showgrid": False, "zeroline": False, "showticklabels": False, "ticks": "", "fixedrange": True}
     square = {} if cells.bars else {"scaleanchor": "x"}
     fig.update_layout(
-        xaxis=ends | {"range": [-0.5 - gap / 2, columns * (wide + gap) - gap / 2 - 0.5], "constrain": "domain"},
-        yaxis=ends | {"range": [rows * (high + gap) - gap / 2 - 0.5, -0.5 - gap / 2], "constrain": "domain"} | square,
+        xaxis=ends | {"range": [-0.5 - margin, wide - 0.5 + margin], "constrain": "domain"},
+        yaxis=ends | {"range": [high - 0.5 + margin, -0.5 - margin], "constrain": "domain"} | square,
         margin={"l": 84, "r": 84, "t": 60 if title else 38, "b": 4, "autoexpand": False},
-        annotations=[*_heads(cells), *_sides(cells)],
-        shapes=[frame(cells, selected), *_borders(cells)],
+        annotations=[*_classes(cells, where), *_reductions(cells, where)],
+        shapes=[frame(cells, selected), *_borders(where)],
     )
     return fig
 
 
 def restyle(cells: Cells) -> list[dict[str, Any]]:
     """Give what changes in each trace of a drawn grid when only its values change."""
+    where = mask_tiles.plan(cells)
+    tiles = [mask_tiles.painted(cells, place) for place in range(len(cells.reductions))]
     changes = []
-    for kind in _kinds(cells):
-        places = [i for i, one in enumerate(cells.kinds) if one == kind]
-        limit = cells.limit_of(places[0])
-        changes.append(
-            {
-                "z": _tiled(cells, [_painted(cells, place) for place in places]),
-                "customdata": _tiled(cells, [_counts(cells)] * len(places)),
-                "zmin": cells.scale_of(places[0]).low(limit),
-                "zmax": limit,
-            }
-        )
+    for reductions, classes in _parts(cells, where):
+        limit = cells.limit_of(reductions[0])
+        z, _ = mask_tiles.laid(where, reductions, classes, lambda r, c: tiles[r][c], np.nan)
+        counts, _ = mask_tiles.laid(where, reductions, classes, lambda r, c: cells.counts[c], np.nan)
+        low = cells.scale_of(reductions[0]).low(limit)
+        changes.append({"z": z, "customdata": counts, "zmin": low, "zmax": limit})
     return changes
 
 
 def relabel(cells: Cells) -> dict[str, Any]:
     """Give what changes in the layout when only the numbers of examples change."""
-    return {f"annotations[{i}].text": head["text"] for i, head in enumerate(_heads(cells))}
+    heads = _classes(cells, mask_tiles.plan(cells))
+    return {f"annotations[{i}].text": head["text"] for i, head in enumerate(heads)}
 
 
 def reframe(cells: Cells, selected: tuple[int, int]) -> dict[str, Any]:
-    """Give what changes in the layout when another cell is selected."""
+    """Give what changes in the layout when another mask is selected."""
     shape = frame(cells, selected)
     return {f"shapes[0].{end}": shape[end] for end in ("x0", "x1", "y0", "y1")}
 
 
 def place(cells: Cells, x: float, y: float) -> tuple[int, int]:
-    """Tell which cell lies at a point of the grid: place of the reduction and of the class."""
-    high, wide, gap = _sizes(cells)
-    row, column = int((y + 0.5) // (high + gap)), int((x + 0.5) // (wide + gap))
-    return min(max(row, 0), len(cells.reductions) - 1), min(max(column, 0), len(cells.names) - 1)
+    """Tell which mask lies at a point of the grid: place of the reduction and of the class."""
+    return mask_tiles.plan(cells).nearest(x, y)
 
 
 def structure(cells: Cells) -> tuple[Any, ...]:
@@ -99,135 +94,102 @@ def structure(cells: Cells) -> tuple[Any, ...]:
 
 
 def frame(cells: Cells, selected: tuple[int, int]) -> dict[str, Any]:
-    """Give the shape around the selected cell."""
-    return _rectangle(cells, *selected) | {"line": {"color": theme.INK, "width": 2}, "layer": "above"}
+    """Give the shape around the selected mask."""
+    return _rectangle(mask_tiles.plan(cells), *selected) | {"line": {"color": theme.INK, "width": 2}, "layer": "above"}
 
 
-def _kinds(cells: Cells) -> list[str]:
-    return [kind for kind in KINDS if kind in cells.kinds]
+def _parts(cells: Cells, where: Plan) -> Iterator[tuple[list[int], range]]:
+    """Give the reductions and the classes, by place, that share a heatmap."""
+    for band in range(where.bands):
+        for kind in KINDS:
+            if kind in cells.kinds:
+                yield [i for i, one in enumerate(cells.kinds) if one == kind], where.band(band)
 
 
-def _block(cells: Cells) -> int:
-    """How many values in a row and in a column are joined into one, so that the grid stays small."""
-    _, *sides = cells.values[0].shape
-    count = len(cells.names) * len(cells.reductions)
-    block = 1
-    while count * np.prod([-(-side // block) for side in sides]) > CELLS and block < max(sides):
-        block += 1
-    return block
+def _traces(cells: Cells, where: Plan) -> Iterator[go.Heatmap]:
+    """Give the heatmaps without their values."""
+    inside = mask_tiles.places(cells, where)
+
+    def words(reduction: int, chosen: int) -> np.ndarray:
+        return f"{theme.text(cells.names[chosen])} · {cells.reductions[reduction]}<br>" + inside
+
+    for reductions, classes in _parts(cells, where):
+        text, (top, left) = mask_tiles.laid(where, reductions, classes, words, "")
+        scale = cells.scale_of(reductions[0])
+        # Shares of examples and shares of places may stand in one trace.
+        quantities = {cells.scale_of(reduction).quantity for reduction in reductions}
+        said = f"{quantities.pop() if len(quantities) == 1 else 'share'} {FORMATS[cells.kinds[reductions[0]]]}"
+        yield go.Heatmap(
+            text=text,
+            x0=left,
+            y0=top,
+            colorscale=scale.colorscale(),
+            hovertemplate=f"%{{text}}<br>{said}<br>n = %{{customdata}}<extra></extra>",
+            hoverongaps=False,
+            showscale=False,
+        )
 
 
-def _sizes(cells: Cells) -> tuple[int, int, int]:
-    """Height and width of a cell, and the gap between two, in cells of the heatmap."""
-    if cells.bars:
-        wide = min(cells.values[0].shape[1], BARS)
-        return HIGH, wide, max(1, round(wide / 12))
-    block = _block(cells)
-    high, wide = (-(-side // block) for side in cells.values[0].shape[1:])
-    return high, wide, max(1, round(wide / 12))
+def _classes(cells: Cells, where: Plan) -> list[dict[str, Any]]:
+    """Label every class with its name and n: above its column, or beside its row."""
+    room = _width(cells, where) if where.across else SIDE_ROOM
+    names = _short(cells.names, max(4, min(12, int(room / (7.6 if room > DENSE else 6)))))
+    said = "n = " if room > DENSE else "n="
+    labels = []
+    for chosen, (name, count) in enumerate(zip(names, cells.counts, strict=True)):
+        text = f"<b>{theme.text(name)}</b><br><span style='font-size:10px'>{said}{count}</span>"
+        corner = where.corner(0, chosen)
+        labels.append((_above if where.across else _beside)(where, corner) | {"text": text} | _font(cells, where))
+    return labels
 
 
-def _painted(cells: Cells, place: int) -> np.ndarray:
-    """Give the cells of one reduction ``(classes, height, width)``."""
-    values = cells.values[place]
-    if cells.bars:
-        return _bars(values, cells.limit_of(place), cells.scale_of(place).signed)
-    block = _block(cells)
-    if block == 1:
-        return values
-    high, wide, _ = _sizes(cells)
-    room = (high * block - values.shape[1], wide * block - values.shape[2])
-    padded = np.pad(values, ((0, 0), (0, room[0]), (0, room[1])), "edge").reshape(-1, high, block, wide, block)
-    return padded.max((2, 4)) if cells.kinds[place] == "truth" else padded.mean((2, 4))
+def _reductions(cells: Cells, where: Plan) -> list[dict[str, Any]]:
+    """Label every reduction once in each band: beside its row, or above its column."""
+    labels = []
+    for band in range(where.bands):
+        for reduction, name in enumerate(cells.reductions):
+            corner = where.corner(reduction, where.band(band)[0])
+            text = {"text": "count / n" if name == "count" else name}
+            labels.append((_beside if where.across else _above)(where, corner) | text | _font(cells, where))
+    return labels
 
 
-def _bars(values: np.ndarray, limit: float, signed: bool) -> np.ndarray:
-    """Paint ``(classes, neurons)`` as columns from the ground, or from the middle line where there are signs."""
-    groups = np.array_split(np.nan_to_num(values), min(values.shape[1], BARS), axis=1)
-    strongest = [np.take_along_axis(part, np.abs(part).argmax(1)[:, None], 1) for part in groups]
-    tops = np.concatenate(strongest, axis=1)[:, None, :]
-    middle = HIGH / 2 if signed else HIGH
-    levels = (middle - (np.arange(HIGH) + 0.5))[:, None] / middle * limit
-    within = ((levels > 0) & (levels <= tops)) | ((levels < 0) & (levels >= tops))
-    return np.where(within, tops, np.nan).astype(np.float32)
+def _short(names: Sequence[str], length: int) -> list[str]:
+    """Abbreviate names; where their ends are what tells them apart, the middle is left out."""
+    short = [theme.abbreviate(name, length) for name in names]
+    if len(set(short)) == len(set(names)):
+        return short
+    return [name if len(name) <= length else f"{name[: length - 3]}…{name[-2:]}" for name in names]
 
 
-def _counts(cells: Cells) -> np.ndarray:
-    high, wide, _ = _sizes(cells)
-    return np.broadcast_to(np.array(cells.counts, np.float32)[:, None, None], (len(cells.names), high, wide))
+def _width(cells: Cells, where: Plan) -> float:
+    """Give the pixels that a label above a mask has."""
+    return ROOM[0] / where.classes if cells.bars else where.pixels
 
 
-def _tiled(cells: Cells, rows: list[np.ndarray]) -> np.ndarray:
-    """Lay cells ``(classes, height, width)`` of several reductions out as one heatmap, NaN between them."""
-    high, wide, gap = _sizes(cells)
-    whole = np.full((len(rows) * (high + gap) - gap, len(cells.names) * (wide + gap) - gap), np.nan, np.float32)
-    for row, tiles in enumerate(rows):
-        for column, tile in enumerate(tiles):
-            top, left = row * (high + gap), column * (wide + gap)
-            whole[top : top + high, left : left + wide] = tile
-    return whole
+def _font(cells: Cells, where: Plan) -> dict[str, Any]:
+    return {"font": {"size": 12 if _width(cells, where) > DENSE else 10}}
 
 
-def _words(cells: Cells, kind: str) -> np.ndarray:
-    """Say for each value where it is."""
-    high, wide, gap = _sizes(cells)
-    reductions = [r for r, one in zip(cells.reductions, cells.kinds, strict=True) if one == kind]
-    words = np.full(_tiled(cells, [_counts(cells)] * len(reductions)).shape, "", object)
-    places = np.array(_places(cells), object)
-    for row, reduction in enumerate(reductions):
-        for column, name in enumerate(cells.names):
-            top, left = row * (high + gap), column * (wide + gap)
-            words[top : top + high, left : left + wide] = f"{theme.text(name)} · {reduction}<br>" + places
-    return words
+def _above(where: Plan, corner: tuple[int, int]) -> dict[str, Any]:
+    top, left = corner
+    place = {"x": left + (where.wide - 1) / 2, "y": top - 0.5, "yanchor": "bottom", "yshift": 2}
+    return place | {"showarrow": False, "xref": "x", "yref": "y"}
 
 
-def _places(cells: Cells) -> list[list[str]]:
-    """Name the places of one cell, row by row."""
-    high, wide, _ = _sizes(cells)
-    if cells.bars:
-        ends = np.cumsum([0, *map(len, np.array_split(np.arange(cells.values[0].shape[1]), wide))])
-        return [[f"neuron or channel {_span(a, b)}" for a, b in pairwise(ends)]] * high
-    block = _block(cells)
-    rows, columns = ([_span(i * block, (i + 1) * block) for i in range(count)] for count in (high, wide))
-    return [[f"row {row}, column {column}" for column in columns] for row in rows]
+def _beside(where: Plan, corner: tuple[int, int]) -> dict[str, Any]:
+    top, left = corner
+    place = {"x": left - 0.5, "y": top + (where.high - 1) / 2, "xanchor": "right", "xshift": -8}
+    return place | {"showarrow": False, "xref": "x", "yref": "y", "align": "right"}
 
 
-def _span(begin: int, end: int) -> str:
-    return str(begin) if end == begin + 1 else f"{begin}–{end - 1}"
+def _rectangle(where: Plan, reduction: int, chosen: int) -> dict[str, Any]:
+    top, left = where.corner(reduction, chosen)
+    ends = {"x0": left - 0.5, "x1": left - 0.5 + where.wide, "y0": top - 0.5, "y1": top - 0.5 + where.high}
+    return {"type": "rect"} | ends
 
 
-def _heads(cells: Cells) -> list[dict[str, Any]]:
-    _, wide, gap = _sizes(cells)
-    plain = {"showarrow": False, "yref": "y", "yanchor": "bottom", "xref": "x", "font": {"size": 12}}
-    heads = []
-    for column, (name, count) in enumerate(zip(cells.names, cells.counts, strict=True)):
-        text = f"<b>{theme.shorten(name, 12)}</b><br><span style='font-size:10px'>{count}</span>"
-        middle = column * (wide + gap) + (wide - 1) / 2
-        heads.append(plain | {"x": middle, "y": -0.5, "text": text, "yshift": 2})
-    return heads
-
-
-def _sides(cells: Cells) -> list[dict[str, Any]]:
-    high, _, gap = _sizes(cells)
-    plain = {"showarrow": False, "xref": "x", "x": -0.5, "xanchor": "right", "xshift": -8, "yref": "y"}
-    sides = [
-        plain | {"y": row * (high + gap) + (high - 1) / 2, "text": reduction if reduction != "count" else "count / n"}
-        for row, reduction in enumerate(cells.reductions)
-    ]
-    corner = {"y": -0.5, "yanchor": "bottom", "yshift": 2, "text": "<span style='font-size:10px'>n =</span>"}
-    return [*sides, plain | corner]
-
-
-def _rectangle(cells: Cells, row: int, column: int) -> dict[str, Any]:
-    high, wide, gap = _sizes(cells)
-    left, top = column * (wide + gap) - 0.5, row * (high + gap) - 0.5
-    return {"type": "rect", "x0": left, "x1": left + wide, "y0": top, "y1": top + high}
-
-
-def _borders(cells: Cells) -> list[dict[str, Any]]:
+def _borders(where: Plan) -> list[dict[str, Any]]:
     line = {"line": {"color": theme.RULE, "width": 1}, "layer": "above"}
-    return [
-        _rectangle(cells, row, column) | line
-        for row in range(len(cells.reductions))
-        for column in range(len(cells.names))
-    ]
+    pairs = [(reduction, chosen) for reduction in range(where.reductions) for chosen in range(where.classes)]
+    return [_rectangle(where, *pair) | line for pair in pairs]

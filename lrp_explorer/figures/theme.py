@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ NOTHING = "#eceff1"
 ACCENT = "#0f766e"
 ACCENT_SOFT = "#a7d5cf"
 ACCENT_PALE = "#d9ebe8"
+MARK = {"color": INK, "width": 1.2, "dash": "4px,3px"}
+"""The line at a value that others are compared with."""
 POSITIVE = "#a31900"
 NEGATIVE = "#1254ac"
 
@@ -148,6 +151,11 @@ def colourbar(title: str = "relevance", **position: Any) -> dict[str, Any]:
     } | position
 
 
+def highlighted(names: Sequence[str], chosen: str | None) -> list[str]:
+    """Give the colour of the bar of each layer: strong for the one that is chosen."""
+    return [ACCENT if name == chosen else ACCENT_SOFT for name in names]
+
+
 def value_axis() -> dict[str, Any]:
     """Give the settings of a vertical axis that carries relevance."""
     return {
@@ -198,6 +206,8 @@ def figure(title: str = "", **layout: Any) -> go.Figure:
     return go.Figure(layout=style | layout)
 
 
-def blank() -> go.Figure:
-    """Give an empty sheet, for the time before there is anything to show."""
-    return figure(xaxis={"visible": False}, yaxis={"visible": False})
+def blank(said: str = "") -> go.Figure:
+    """Give an empty sheet, for the time before there is anything to show; `said` tells why in its middle."""
+    place = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False, "font": {"color": MUTED}}
+    notes = [place | {"text": text(said)}] if said else []
+    return figure(xaxis={"visible": False}, yaxis={"visible": False}, annotations=notes)

@@ -98,8 +98,7 @@ def influence(
 def draw(numbers: InfluenceInfo, theta: float | None = None, chosen: str | None = None, title: str = "") -> go.Figure:
     """Draw the numbers of `info`: trace 0 marks the threshold, then a line for each layer, from pale to dark."""
     fig = theme.figure(title, dragmode=False, hovermode="closest")
-    mark = {"color": theme.INK, "width": 1.2, "dash": "4px,3px"}
-    fig.add_trace(go.Scatter(**restyle(theta), y=[0, 1.02], mode="lines", line=mark, hoverinfo="skip"))
+    fig.add_trace(go.Scatter(**restyle(theta), y=[0, 1.02], mode="lines", line=theme.MARK, hoverinfo="skip"))
     depth = Scale("depth", SEQUENTIAL).table(0.22 + 0.7 * np.linspace(0, 1, len(numbers.names)))
     for name, line, ink in zip(numbers.names, numbers.shares, depth, strict=True):
         colour = theme.POSITIVE if name == chosen else "rgb({},{},{})".format(*ink)
@@ -146,13 +145,7 @@ def _axes(fig: go.Figure, numbers: InfluenceInfo, chosen: str | None, titled: bo
             "tickfont": {"size": 10},
             "title": {"text": "threshold θ", "standoff": 4, "font": {"size": 11}},
         },
-        yaxis={
-            "range": [0, 1.02],
-            "tickvals": [0, 0.5, 1],
-            "tickformat": ".0%",
-            "gridcolor": theme.RULE,
-            "zeroline": False,
-            "color": theme.MUTED,
-        },
+        yaxis=theme.value_axis()
+        | {"range": [0, 1.02], "tickvals": [0, 0.5, 1], "tickformat": ".0%", "zeroline": False},
         annotations=notes,
     )

@@ -14,7 +14,7 @@ from torch.fx.node import map_aggregate
 
 from lrp_explorer.errors import ModelError
 from lrp_explorer.graph.nodes import INPUT, Graph, Node, Ref
-from lrp_explorer.graph.ops import FIRST_ONLY, OPS, SHAPE_ONLY, op_name
+from lrp_explorer.graph.ops import CHOICES, FIRST_ONLY, OPS, SHAPE_ONLY, op_name
 from lrp_explorer.graph.source import call_site
 
 _WEIGHTS = (InputKind.PARAMETER, InputKind.BUFFER)
@@ -29,6 +29,8 @@ def convert(program: torch.export.ExportedProgram, batch: int | None) -> Graph:
     output = _single_output(program)
     tuples = {node for node in calls if any(_is_pick(user, node) for user in node.users)}
     merged = [node for node in calls if not (node in tuples and op_name(node.target) not in _FIRST_RESULT)]
+    # Of several results, those that nobody reads (such as the indices of a pooling) are no layers.
+    merged = [node for node in merged if node.users or node.target is not operator.getitem]
     module_of = {node: _module(node) for node in merged}
     taken = {INPUT, *weights, *constants}
     names = _names([node for node in merged if not _is_first_pick(node)], module_of, taken)
@@ -157,7 +159,7 @@ def _convert(node: fx.Node, names: dict[Any, str], depends: set[fx.Node], module
     return Node(
         name=names[node],
         op=op,
-        kind=_kind(op, inputs),
+        kind=_kind(op, inputs, node, parts, depends),
         target=target,
         args=map_aggregate(args, convert_value),  # type: ignore[arg-type]
         kwargs=map_aggregate(kwargs, convert_value),  # type: ignore[arg-type]
@@ -165,6 +167,7 @@ def _convert(node: fx.Node, names: dict[Any, str], depends: set[fx.Node], module
         module=module[0],
         source=call_site(node.meta.get("stack_trace")),
         rank=len(getattr(node.meta.get("val"), "shape", ())),
+        weight=_weight_shape(op, args, depends),
     )
 
 
@@ -181,13 +184,58 @@ def _ordered(args: Any, kwargs: Any) -> list[fx.Node]:
     return found
 
 
-def _kind(op: str, inputs: tuple[str, ...]) -> str:
+def _kind(op: str, inputs: tuple[str, ...], node: fx.Node, parts: fx.Node, depends: set[fx.Node]) -> str:
+    """Kind of an operation, by where in its arguments the values stand that depend on the model's input."""
     if not inputs:
         return "constant"
     entry = OPS.get(op)
-    if entry is None:
+    carriers = parts.args[:1] if op in FIRST_ONLY else parts.args
+    data = [i for i, arg in enumerate(carriers) if any(n in depends for n in _ordered(arg, {}))]
+    by_name = any(n in depends for n in _ordered((), parts.kwargs))
+    if entry is None or (by_name and entry.data and entry.kind != "attention"):
         return "unknown"
-    return entry.pair if entry.pair and len(inputs) > 1 else entry.kind
+    if not _known_use(op, node, parts, data):
+        return "unknown"
+    if op == "div" and data == [1]:
+        return "activation"
+    if entry.kind in ("convolution", "linear") and data != [0] and 0 in entry.data:
+        return "matmul"
+    if op == "matmul" and any(_rank(arg) < 2 for arg in parts.args):
+        return "matmul"
+    return (entry.pair or "unknown") if len(inputs) > 1 else entry.kind
+
+
+def _known_use(op: str, node: fx.Node, parts: fx.Node, data: list[int]) -> bool:
+    """Whether the operation is used in the way that the table speaks of."""
+    allowed = OPS[op].data
+    if (allowed and not set(data) <= set(allowed)) or (op == "where" and data == [0]):
+        return False
+    if parts.kwargs.get("rounding_mode"):
+        return False
+    # A number made an integer is rounded.
+    value, source = node.meta.get("val"), next((_value(n) for n in _ordered(parts.args, parts.kwargs)), None)
+    whole = isinstance(value, torch.Tensor) and not value.dtype.is_floating_point
+    return not (whole and op not in CHOICES and isinstance(source, torch.Tensor) and source.dtype.is_floating_point)
+
+
+def _value(node: fx.Node) -> Any:
+    return node.meta.get("val")
+
+
+def _rank(argument: Any) -> int:
+    return len(getattr(_value(argument), "shape", (0, 0))) if isinstance(argument, fx.Node) else 2
+
+
+def _weight_shape(op: str, args: Any, depends: set[fx.Node]) -> tuple[int, ...]:
+    """Shape of the constant that a layer's input is multiplied by from the right; empty where there is none."""
+    entry = OPS.get(op)
+    position = 2 if op == "addmm" else 1
+    if entry is None or entry.kind not in ("convolution", "linear") or len(args) <= position:
+        return ()
+    weight = args[position]
+    if not isinstance(weight, fx.Node) or weight in depends:
+        return ()
+    return tuple(getattr(_value(weight), "shape", ()))
 
 
 def _aliases(nodes: list[Node]) -> dict[str, str]:

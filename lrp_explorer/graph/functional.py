@@ -7,21 +7,25 @@ from typing import Any
 import torch
 from torch import fx
 
+from lrp_explorer.graph.definitions import definitions, with_writing
+
 
 def make_functional(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
     """Return the program without in-place operations.
 
     Nearly all models write in place only to a value that they have just computed (``relu_``, ``add_``); such an
     operation is replaced by its functional twin, and whoever reads the value later reads the twin's. Anything less
-    plain is left to PyTorch's own functionalisation, which traces the program again and takes about twice as long.
+    plain is left to PyTorch's own functionalisation, which traces the program again and takes about twice as long. So
+    is a program with operations that are replaced by their definition.
     """
     calls = [node for node in program.graph.nodes if node.op == "call_function"]
-    if any(isinstance(node.target, torch._ops.HigherOrderOperator) for node in calls):
-        return program.run_decompositions({})
+    defined = definitions(calls)
+    if defined or any(isinstance(node.target, torch._ops.HigherOrderOperator) for node in calls):
+        return program.run_decompositions(with_writing(defined))
     writers = [node for node in calls if _schema(node) is not None and _schema(node).is_mutable]
     order = {node: position for position, node in enumerate(program.graph.nodes)}
     if not all(_is_plain(node, order) for node in writers):
-        return program.run_decompositions({})
+        return program.run_decompositions(with_writing(defined))
     for node in writers:
         _replace(program.graph, node, order)
     return program

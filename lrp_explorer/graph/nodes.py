@@ -48,6 +48,8 @@ class Node:
         Batch norms folded into this node: those that follow it, in the order in which they act, and one that precedes.
     rank : int
         Number of axes of the value, the batch included; 0 where it is not a tensor.
+    weight : tuple of int
+        Shape of the constant that a convolution or dense layer multiplies its input by; empty elsewhere.
     """
 
     name: str
@@ -62,6 +64,12 @@ class Node:
     norms: tuple[Node, ...] = ()
     before: tuple[Node, ...] = ()
     rank: int = 0
+    weight: tuple[int, ...] = ()
+
+    @property
+    def folded(self) -> tuple[Node, ...]:
+        """Batch norms folded into this node, wherever they stood: `norms`, then `before`."""
+        return *self.norms, *self.before
 
     def static(self, position: int, default: Any = None) -> Any:
         """Argument at `position`, or `default` where the call leaves it out."""

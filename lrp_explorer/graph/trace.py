@@ -52,7 +52,7 @@ def trace(model: nn.Module, x: Tensor) -> Graph:
     Warns
     -----
     UserWarning
-        When the model is in training mode; it is explained as in evaluation mode.
+        When the model is in training mode (it is explained as in evaluation mode), or ends in a softmax.
     """
     with _lock:
         # An export puts its own tensors into the model while it lasts; its structure is only read between exports.
@@ -65,6 +65,15 @@ def trace(model: nn.Module, x: Tensor) -> Graph:
     if any(module.training for module in model.modules()):
         warnings.warn(
             f"{type(model).__name__} is in training mode; it is explained as in evaluation mode (call model.eval())",
+            UserWarning,
+            stacklevel=3,
+        )
+    last = graph.by_name.get(graph.output)
+    if last is not None and "softmax" in last.op:
+        warnings.warn(
+            f"{type(model).__name__} ends in {last.op} ({last.name!r}), so its output is no logits, and relevance "
+            "fades as a probability nears 1. Let forward() return the logits; or pass over it, by "
+            f"composite.override({{{last.name!r}: lrp.rules.Pass()}}) and seed='one'",
             UserWarning,
             stacklevel=3,
         )

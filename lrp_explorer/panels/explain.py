@@ -93,7 +93,7 @@ class ExplainPanel(Panel):
         self.classes.show(explanation)
         self.subject.show(explanation.example)
         self.propagation.show(explanation)
-        self.notes.value = _notes(explanation.notes)
+        self.notes.value = frame.notes(explanation.notes, "this explanation")
         self.status.value = _status(explanation)
 
     def _fail(self, error: BaseException) -> None:
@@ -110,11 +110,3 @@ def _status(explanation: Explanation) -> str:
         f'<p class="lrp-status" title="time of the last propagation through {len(explanation.layers) - 1} layers">'
         f"{name} · <b>{explanation.seconds * 1000:.1f} ms</b></p>"
     )
-
-
-def _notes(notes: tuple[str, ...]) -> str:
-    if not notes:
-        return ""
-    items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
-    title = "1 note on this explanation" if len(notes) == 1 else f"{len(notes)} notes on this explanation"
-    return f'<details class="lrp-notes"><summary>{title}</summary><ul>{items}</ul></details>'

@@ -8,16 +8,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 
 from lrp_explorer.engine import Session
-from lrp_explorer.errors import Cancelled, InputError
-from lrp_explorer.figures import conservation, layers, probabilities
-from lrp_explorer.panels import algebra, parameters, path_reader, threads
+from lrp_explorer.figures import conservation, layers
+from lrp_explorer.panels import algebra, examples, parameters, path_reader, threads
 from lrp_explorer.panels.catalogue import Catalogue, Kept
 from lrp_explorer.panels.explanation import Example, Explanation
-from lrp_explorer.panels.own import Source
 from lrp_explorer.panels.paths import SEEN, Paths
 from lrp_explorer.panels.state import Request
 from lrp_explorer.results import CoverageRow
@@ -72,7 +69,7 @@ class Explainer:
             Whatever the zoo or the engine refuses, with what to do about it.
         """
         recorded = self._recorded.get(request.topic, lambda: self._record(request, stale))
-        _go_on(stale)
+        examples.go_on(stale)
         composite = parameters.build(request.composite, request.rule, dict(request.numbers), recorded.bounds)
         if request.semiring != algebra.REAL:
             return self._over_paths(request, recorded, composite, stale)
@@ -81,7 +78,7 @@ class Explainer:
             relevance = recorded.session.relevance(target=request.target, composite=composite, should_stop=stale)
             infos = tuple(_layer(name, value) for name, value in relevance.maps.items())
         seconds = time.perf_counter() - begun
-        _go_on(stale)
+        examples.go_on(stale)
         coverage = tuple(recorded.session.coverage(composite))
         start = float(relevance.start[0].double().sum())
         return Explanation(
@@ -108,12 +105,12 @@ class Explainer:
                 asked,
                 lambda: path_reader.propagate(session, request.target, composite, request.semiring, semiring, stale),
             )
-            _go_on(stale)
+            examples.go_on(stale)
             steps = ()
             if request.start is not None:
                 steps = path_reader.best_path(session, request.target, composite, semiring, request.start, paths)
         seconds = time.perf_counter() - begun
-        _go_on(stale)
+        examples.go_on(stale)
         coverage = tuple(session.coverage(composite, semiring))
         target = int(session.logits[0].argmax()) if request.target is None else request.target
         return Explanation(
@@ -132,29 +129,11 @@ class Explainer:
         )
 
     def _record(self, request: Request, stale: Callable[[], bool]) -> _Recorded:
-        model = self._catalogue.open_model(request.model)
-        _go_on(stale)
-        data = self._catalogue.open_data(request.data, request.model)
-        if not 0 <= request.example < len(data):
-            raise InputError(f"example {request.example} was asked for; {data.name} has 0 to {len(data) - 1}")
-        tensor, label = data[request.example]
-        _go_on(stale)
-        session = Session(model, tensor[None], device=self._device, memory=KEPT_BYTES)
-        bounds = getattr(model, "input_bounds", None)
-        card = self._catalogue.card(request.model)
-        example = Example(
-            picture=_picture(data, request.example, tensor),
-            label=_label(data, label),
-            caption=_caption(data, request.example),
-            count=len(data),
-            classes=_classes(card, model, data, session.logits.shape[1]),
-        )
-        return _Recorded(session, example, bounds or _range(tensor), bounds is None)
-
-
-def _go_on(stale: Callable[[], bool]) -> None:
-    if stale():
-        raise Cancelled("a newer request has come")
+        found = examples.opened(self._catalogue, request.topic, stale)
+        session = Session(found.model, found.tensor[None], device=self._device, memory=KEPT_BYTES)
+        bounds = getattr(found.model, "input_bounds", None)
+        example = found.described(session.logits.shape[1])
+        return _Recorded(session, example, bounds or _range(found.tensor), bounds is None)
 
 
 def _layer(name: str, relevance: torch.Tensor) -> layers.LayerInfo:
@@ -165,27 +144,6 @@ def _layer(name: str, relevance: torch.Tensor) -> layers.LayerInfo:
         # Summed where it was computed: a hundred times less to bring over from a GPU.
         one = one.sum(axis, keepdim=True)
     return layers.info(name, one.double().cpu().numpy(), quantile=SEEN, shape=shape)
-
-
-def _picture(data: Source, index: int, tensor: torch.Tensor) -> np.ndarray | None:
-    return data.image(index) if tensor.ndim in (2, 3) else None
-
-
-def _label(data: Source, label: int | None) -> str:
-    return "" if label is None or label < 0 else probabilities.class_name(data.classes, int(label))
-
-
-def _caption(data: Source, index: int) -> str:
-    caption = getattr(data, "caption", None)
-    return "" if caption is None else caption(index)
-
-
-def _classes(card: Any, model: Any, data: Source, count: int) -> tuple[str, ...]:
-    for owner in (card, model, data):
-        names = tuple(str(name) for name in getattr(owner, "classes", None) or ())
-        if len(names) == count:
-            return names
-    return ()
 
 
 def _range(tensor: torch.Tensor) -> tuple[list[float], list[float]]:

@@ -57,6 +57,15 @@ def heading(text: str = "", detail: str = "") -> str:
     return f"<h2>{html.escape(text)}<small>{html.escape(detail)}</small></h2>"
 
 
+def notes(said: Sequence[str], of: str) -> str:
+    """Give the markup of notes that can be unfolded; nothing where there are none."""
+    if not said:
+        return ""
+    items = "".join(f"<li>{html.escape(note)}</li>" for note in said)
+    count = "1 note" if len(said) == 1 else f"{len(said)} notes"
+    return f'<details class="lrp-notes"><summary>{count} on {html.escape(of)}</summary><ul>{items}</ul></details>'
+
+
 def card(children: Sequence[ipywidgets.Widget], name: str) -> ipywidgets.VBox:
     """Put widgets on a card; `name` becomes its class `lrp-card-<name>`."""
     box = ipywidgets.VBox(list(children))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Sequence
-from math import log10
 from typing import Any
 
 import ipywidgets
@@ -12,6 +10,8 @@ import ipywidgets
 from lrp_explorer import semirings
 from lrp_explorer.analyses.run import Progress
 from lrp_explorer.panels import frame, parameters
+from lrp_explorer.panels.chips import Chips
+from lrp_explorer.panels.mask_progress import progress_line
 from lrp_explorer.panels.mask_state import (
     AS_EXPLAINED,
     LIMITS,
@@ -27,49 +27,6 @@ ALL = 0
 
 CHIPS = 20
 """Classes that get a button each; of more, names or indices are typed."""
-
-
-class Chips(ipywidgets.HBox):
-    """Buttons of which any number is pressed.
-
-    Parameters
-    ----------
-    label : str
-        Stands before them.
-    changed : callable
-        Called with the values pressed, in their order, when the user has pressed one.
-    """
-
-    def __init__(self, label: str, changed: Callable[[tuple[Any, ...]], None]) -> None:
-        super().__init__()
-        self.add_class("lrp-chips")
-        self._label = ipywidgets.HTML(f"<span>{html.escape(label)}</span>")
-        self._changed, self._filling = changed, False
-        self._values: list[Any] = []
-        self.buttons: list[ipywidgets.ToggleButton] = []
-
-    def offer(self, options: Sequence[tuple[str, Any]], pressed: Sequence[Any]) -> None:
-        """Show these buttons."""
-        self._values = [value for _, value in options]
-        self.buttons = [ipywidgets.ToggleButton(description=name, tooltip=name) for name, _ in options]
-        for button in self.buttons:
-            button.observe(lambda _: self._press(), "value")
-        self.press(pressed)
-        self.children = [self._label, *self.buttons]
-
-    def press(self, pressed: Sequence[Any]) -> None:
-        """Press these and release the others, without telling anybody."""
-        self._filling = True
-        try:
-            for button, value in zip(self.buttons, self._values, strict=True):
-                button.value = value in pressed
-        finally:
-            self._filling = False
-
-    def _press(self) -> None:
-        if not self._filling:
-            pairs = zip(self.buttons, self._values, strict=True)
-            self._changed(tuple(value for button, value in pairs if button.value))
 
 
 class MaskControls:
@@ -95,6 +52,7 @@ class MaskControls:
     ) -> None:
         self._state = state
         self._names: tuple[str, ...] | None = None
+        self._filling = False
         # Errors of a press, such as a bad share, are to be seen.
         self.classes = Chips("Classes", guarded(lambda chosen: setattr(state, "classes", chosen)))
         self.typed = ipywidgets.Text(description="Classes", placeholder="all; or 0, 3, tench", continuous_update=False)
@@ -167,9 +125,14 @@ class MaskControls:
             self._state.layer = change["new"]
 
     def _type(self, text: str) -> None:
+        if not self._filling:
+            self._state.classes = self._read(text)
+
+    @staticmethod
+    def _read(text: str) -> tuple[int | str, ...]:
         # Names are looked up, and unknown ones told, when the masks are computed.
         parts = [part.strip() for part in text.split(",") if part.strip()]
-        self._state.classes = tuple(int(part) if part.isdigit() else part for part in parts if part != "all")
+        return tuple(int(part) if part.isdigit() else part for part in parts if part != "all")
 
     def _follow(self) -> None:
         state = self._state
@@ -181,43 +144,14 @@ class MaskControls:
         if state.layer in self.layer.options:
             self.layer.value = state.layer
         self.classes.press(state.classes)
+        if self._read(self.typed.value) != state.classes:
+            self._filling = True
+            try:
+                self.typed.value = ", ".join(map(str, state.classes))
+            finally:
+                self._filling = False
         self.reductions.press(state.reductions)
         uses = state.composite != AS_EXPLAINED and parameters.takes_rule(state.composite)
         self.rule.layout.display = "" if uses else "none"
         self.edge.layout.display = "" if state.semiring in THRESHOLDED else "none"
         self.q.layout.display = "" if set(state.reductions) & set(WITH_SHARE) else "none"
-
-
-def progress_line(progress: Progress | None, fresh: bool = True) -> str:
-    """Say how far a run is: examples done, rate, time left; as markup."""
-    if progress is None:
-        return '<p class="lrp-fact">not computed yet</p>'
-    done, total = progress.done, progress.total
-    of = f"<b>{done}</b> of {total} examples"
-    rate = f" · {progress.rate:.{0 if progress.rate >= 10 else 1}f}/s" if progress.rate else ""
-    left = f" · {span(progress.seconds_left)} left" if progress.seconds_left and done < total else ""
-    words = {
-        "waiting": "opening model and data …",
-        "choosing": "choosing examples …",
-        "folding": f"{of}{rate}{left}",
-        "paused": f"paused: {of}",
-        "cancelled": f"cancelled: {of}",
-        "done": f"done: {of}{rate}",
-        "failed": "failed",
-    }[progress.phase]
-    old = "" if fresh else '<p class="lrp-hint">choices have changed: compute anew</p>'
-    bar = f'<progress value="{done}" max="{max(total, 1)}" aria-label="examples done"></progress>'
-    return f'{bar}<p class="lrp-fact">{words}</p>{old}'
-
-
-def span(seconds: float) -> str:
-    """Write a length of time for a reader."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def decades(high: float) -> tuple[float, float]:
-    """Give the ends of a slider of powers of ten for thresholds up to `high`: four decades, in steps of 0.1."""
-    top = -(-log10(high) * 10 // 1) / 10
-    return round(top - 4, 1), round(top, 1)

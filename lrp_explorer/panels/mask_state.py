@@ -32,8 +32,8 @@ class MaskRequest:
     ----------
     model, data : str
         Names in the catalogue.
-    classes : tuple of int
-        None at all stands for every class, and all together.
+    classes : tuple of int or str
+        Indices or names; none at all stands for every class, and all together.
     limit : int or None
         Examples of each class; None: all.
     layer : str
@@ -52,7 +52,7 @@ class MaskRequest:
 
     model: str
     data: str
-    classes: tuple[int, ...]
+    classes: tuple[int | str, ...]
     limit: int | None
     layer: str
     reductions: tuple[str, ...]
@@ -77,6 +77,7 @@ class MaskState(traitlets.HasTraits):
     edge = traitlets.Float(0.01, min=1e-12)
     theta = traitlets.Float(None, allow_none=True)
     channels = traitlets.Bool(False)
+    page = traitlets.Int(0, min=0)
     selected = traitlets.Tuple(default_value=("", ""))
     action = traitlets.Enum(ACTIONS, "keep")
     fill = traitlets.Enum(FILLS, "mean")
@@ -84,8 +85,8 @@ class MaskState(traitlets.HasTraits):
 
     COMPUTED = ("classes", "limit", "layer", "reductions", "q", "composite", "rule", "semiring", "edge")
     """Traits that the masks depend on."""
-    APPLIED = ("selected", "action", "fill", "share")
-    """Traits that the masked example depends on, besides θ."""
+    APPLIED = ("theta", "selected", "page", "channels", "action", "fill", "share")
+    """Traits that the masked example depends on."""
 
     def request(self, explained: ExplainState) -> MaskRequest:
         """Freeze the present moment, with the model and the data set of the Explain panel."""

@@ -29,6 +29,12 @@ function batches(changes) {
   return groups.values();
 }
 
+// Axes that zoom together. Plotly.js keeps such a group alive when the next figure has none, and stretches its maps.
+function coupled(layout) {
+  const axes = Object.entries(layout).filter(([key, axis]) => /^[xy]axis\d*$/.test(key) && axis.matches);
+  return axes.map(([key, axis]) => `${key}=${axis.matches}`).sort().join();
+}
+
 const plain = (value) => (ArrayBuffer.isView(value) ? Array.from(value) : value);
 
 function clicked({ points: [point] }) {
@@ -45,6 +51,7 @@ function draw(feed, model, el) {
   let changes = []; // what to change in the one painted
   let shown = false;
   let size = {}; // as it was painted last
+  let axes = ""; // those of it that zoom together
   let busy = false;
   let closed = false;
 
@@ -58,6 +65,11 @@ function draw(feed, model, el) {
     const { data, layout } = figure;
     figure = null;
     size = measured();
+    if (shown && coupled(layout) !== axes) {
+      Plotly.purge(plot);
+      shown = false;
+    }
+    axes = coupled(layout);
     await Plotly.react(plot, unpacked(data), { ...unpacked(layout), ...size, autosize: false }, CONFIG);
     if (!shown) plot.on("plotly_click", (event) => feed.channel.send({ kind: "click", point: clicked(event) }));
     shown = true;

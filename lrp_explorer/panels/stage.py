@@ -2,56 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Any
 
 import ipywidgets
-import plotly.graph_objects as go
 
-from lrp_explorer.figures import best_path, conservation, heatmap, layers, theme, thresholds
+from lrp_explorer.figures import best_path, conservation, heatmap, layers, thresholds
 from lrp_explorer.figures.probabilities import class_name
 from lrp_explorer.panels import algebra, frame
+from lrp_explorer.panels.drawing import Drawing
 from lrp_explorer.panels.explanation import Explanation
-from lrp_explorer.panels.pane import PlotlyPane
 from lrp_explorer.panels.path_controls import PathControls
 from lrp_explorer.panels.state import ExplainState
 from lrp_explorer.panels.subject import Guard
 from lrp_explorer.panels.thumbnails import ThumbnailStrip
 
 VIEWS = [("Beside", "beside"), ("Overlay", "overlay")]
-
-
-class Drawing:
-    """A pane with a heading; draws anew when the structure changes, and only the values otherwise."""
-
-    def __init__(self, height: int, description: str) -> None:
-        self.heading = ipywidgets.HTML(frame.heading(description))
-        self.pane = PlotlyPane(theme.blank(), height=height, description=description)
-        self._structure: Hashable = None
-
-    def show(self, structure: Hashable, draw: Any, changes: dict[str, Any] | None, trace: int, words: str) -> None:
-        """Bring the pane up to date.
-
-        Parameters
-        ----------
-        structure : hashable
-            All that cannot be changed by `changes`.
-        draw : callable
-            Makes the whole figure, when the structure is another one.
-        changes : dict or None
-            What is restyled in `trace` while the structure stays; None to draw the whole in any case.
-        trace : int
-            See `changes`.
-        words : str
-            The text alternative.
-        """
-        if structure == self._structure and changes is not None:
-            self.pane.restyle(changes, trace=trace)
-            self.pane.description = words
-        else:
-            figure: go.Figure = draw()
-            self.pane.show(figure, description=words)
-            self._structure = structure
 
 
 class Stage:
@@ -112,7 +77,7 @@ class Stage:
         if layer.kind == "vector" or picture is None:
             self.view.layout.visibility = "hidden"
             structure = ("vector", layer.shape, layer.scale)
-            self.input.show(structure, lambda: layers.large(layer), layers.restyle(layer), 0, layer.describe())
+            self.input.show(structure, lambda: layers.large(layer), layers.restyle(layer), layer.describe())
             return
         self.view.layout.visibility = "visible"
         numbers = heatmap.info(layer.values, layer.limit, scale=layer.scale)
@@ -122,8 +87,8 @@ class Stage:
             (self._state.view, shown.request.topic, layer.scale, places),
             lambda: best_path.mark(draw(picture, layer.values, limit=layer.limit, scale=layer.scale), places),
             heatmap.restyle(numbers),
-            1,
             numbers.describe(),
+            trace=1,
         )
 
     def _show_layer(self, shown: Explanation) -> None:
@@ -135,7 +100,6 @@ class Stage:
             (layer.name, layer.kind, layer.values.shape, names, layer.scale),
             lambda: layers.large(layer, names),
             layers.restyle(layer),
-            0,
             layer.describe(),
         )
 
@@ -177,8 +141,8 @@ class Stage:
             ("sums", numbers.names, numbers.start),
             lambda: conservation.draw(numbers, chosen),
             conservation.restyle(numbers, chosen),
-            1,
             numbers.describe(),
+            trace=1,
         )
 
     def _show_influence(self, shown: Explanation, chosen: str) -> None:
@@ -193,7 +157,6 @@ class Stage:
             ("influence", numbers, chosen),
             lambda: thresholds.draw(numbers, theta, chosen),
             thresholds.restyle(theta),
-            0,
             numbers.describe(theta),
         )
 
@@ -206,7 +169,6 @@ class Stage:
             lambda: best_path.draw(numbers, chosen),
             # Another range of values, or another path: no number of a slider is behind it.
             None,
-            0,
             numbers.describe(),
         )
 

@@ -35,12 +35,14 @@ class SoftmaxTaylor(Rule):
 class EqualSplit(Rule):
     """Products of two matrices: each receives half, shared within it by contribution.
 
-    AttnLRP, prop. 3.3: R(A_ji) = Σ_p A_ji V_ip R_jp / (2 O_jp + ε), and likewise R(V_ip).
+    AttnLRP, prop. 3.3: R(A_ji) = Σ_p A_ji V_ip R_jp / (2 O_jp + ε), and likewise R(V_ip). Where there is one factor
+    (interpolation with weights of either sign), it receives all; a vector's norm, standard deviation or variance is
+    such a product of the vector with itself, R_j = x_j² / Σ x² · R for the norm.
 
     Parameters
     ----------
     stabilizer : float
-        ε, added to 2 O with its own sign.
+        ε, added to n·O with its own sign for n factors.
     """
 
     stabilizer: float = 1e-6

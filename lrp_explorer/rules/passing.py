@@ -15,11 +15,12 @@ EVERY_KIND = frozenset(KINDS) | {"unknown"}
 class Pass(Rule):
     """Relevance stays with its value: R_j = R_k. Elementwise non-linearities; moved values take theirs along.
 
+    On request also a softmax, which is passed over: relevance of a probability starts at its logit.
     Bach et al. 2015 (doi:10.1371/journal.pone.0130140), sec. "Multilayer networks".
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset(
-        {"activation", "concatenation", "reshape", "identity", "scale", "shift", "batch_norm"}
+        {"activation", "concatenation", "reshape", "identity", "scale", "shift", "batch_norm", "softmax"}
     )
     formula: ClassVar[str] = "R_j = R_k"
     proportional: ClassVar[bool] = True
@@ -59,8 +60,9 @@ class Average(Rule):
 class Signal(Rule):
     """Products with a gate: all relevance to the signal, none to the gate.
 
-    The gate is the factor that a sigmoid, hard sigmoid, softmax or norm computes; where neither or both factors are
-    such, each receives half of R_k. Arras et al. 2017 (arXiv:1706.07206), sec. 3.1.
+    The gate is the factor that a sigmoid, hard sigmoid, softmax, norm or comparison computes, however it is written,
+    moved or scaled; where neither or both factors are such, each receives half of R_k. Arras et al. 2017
+    (arXiv:1706.07206), sec. 3.1.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"gate"})

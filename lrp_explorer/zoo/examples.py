@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -48,6 +48,10 @@ class Pixels:
     def picture(self, index: int) -> Image.Image:
         """Give the picture of one example, grey or RGB."""
         return Image.fromarray(self.values[index])
+
+    def pixels(self, indices: Sequence[int]) -> np.ndarray:
+        """Give the pictures of several examples, uint8 as in `values`."""
+        return self.values[np.asarray(indices, int)]
 
     def caption(self, index: int) -> str:
         """Give the number and the class."""
@@ -95,6 +99,17 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         label = self.labels[index]  # ends an iteration with the IndexError it needs
         return self._preprocess(self.examples.picture(index)), label
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
+        """Read several examples at once, as PyTorch's loaders ask for: equal to the bit to one after the other."""
+        pixels: Any = getattr(self.examples, "pixels", None)
+        batch: Any = getattr(self._preprocess, "batch", None)
+        # A subclass that reads an example in another way reads several in that way, too.
+        own = type(self).__getitem__ is ImageDataset.__getitem__
+        tensors = batch(pixels(indices)) if own and pixels and batch else None
+        if tensors is None:
+            return [self[index] for index in indices]
+        return list(zip(tensors.unbind(), [self.labels[index] for index in indices], strict=True))
 
     def image(self, index: int) -> np.ndarray:
         """Give the picture as the model sees it: uint8 `(height, width)` or `(height, width, 3)`."""

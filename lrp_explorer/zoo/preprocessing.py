@@ -53,6 +53,25 @@ class Unit:
         pixels = torch.from_numpy(np.array(image, dtype=np.float32)) / 255
         return pixels[None] if self.channels == 1 else pixels.permute(2, 0, 1).contiguous()
 
+    def batch(self, pictures: np.ndarray) -> Tensor | None:
+        """Give the tensors of many pictures at once, to the bit as one by one; None where they have to be converted.
+
+        Parameters
+        ----------
+        pictures : numpy.ndarray
+            uint8 `(examples, height, width)`, or with a last axis of 3 colours.
+
+        Returns
+        -------
+        Tensor or None
+            `(examples, channels, height, width)` in [0, 1].
+        """
+        expected = (self.height, self.width) if self.channels == 1 else (self.height, self.width, 3)
+        if pictures.shape[1:] != expected or type(self).__call__ is not Unit.__call__:
+            return None
+        values = torch.from_numpy(pictures.astype(np.float32)) / 255
+        return values[:, None] if self.channels == 1 else values.permute(0, 3, 1, 2).contiguous()
+
     def to_image(self, example: Tensor) -> np.ndarray:
         """Give the picture of a tensor in [0, 1]."""
         return picture(example)

@@ -29,8 +29,8 @@ from lrp_explorer.zoo import digits
 from lrp_explorer.zoo.checkpoints import file_digest, state_digest
 from lrp_explorer.zoo.downloads import DOWNLOADS
 from lrp_explorer.zoo.recipes import BATCH, DECAY, RATE, RECIPES, Recipe, pace, shrink
-from lrp_explorer.zoo.shipped import CHECKSUMS, SHIPPED, read_checksums
-from lrp_explorer.zoo.two_digits import SINGLES, partners
+from lrp_explorer.zoo.shipped import CHECKSUMS, DIGITS, SHIPPED, read_checksums
+from lrp_explorer.zoo.two_digits import SINGLES, DigitPairs
 
 NEGLIGIBLE = 1e-8
 """Weights below are set to zero at the end: they change no sum in float32, and the least of them slow processors."""
@@ -124,7 +124,7 @@ def _read(source: str, split: str, folder: Path | None) -> tuple[Tensor, Tensor]
     else:
         values, labels = next(download for download in DOWNLOADS if download.name == single).load(split, folder)
     if single != source:
-        values = np.concatenate([values, values[partners(len(values))]], axis=1)
+        values = DigitPairs(np.asarray(values), tuple(labels), DIGITS).pixels(range(len(values)))
     return torch.from_numpy(np.array(values))[:, None].float() / 255, torch.tensor(labels)
 
 

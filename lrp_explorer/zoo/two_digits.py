@@ -6,6 +6,7 @@ The lower digit says nothing of the label, so an explanation that shows it shows
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -57,7 +58,12 @@ class DigitPairs:
 
     def picture(self, index: int) -> Image.Image:
         """Give the picture of one example, grey, the upper digit above the lower."""
-        return Image.fromarray(np.concatenate([self.digits[index], self.digits[self.partners[index]]]))
+        return Image.fromarray(self.pixels([index])[0])
+
+    def pixels(self, indices: Sequence[int]) -> np.ndarray:
+        """Give the pictures of several examples, uint8 `(examples, height, width)`."""
+        upper = np.asarray(indices, int)
+        return np.concatenate([self.digits[upper], self.digits[self.partners[upper]]], axis=1)
 
     def caption(self, index: int) -> str:
         """Give the number and both classes."""

@@ -1,16 +1,19 @@
 """Masks of real digits against stacking every explanation; bad data sets and settings are refused by name."""
 
+import copy
 import dataclasses
+import inspect
 
 import numpy as np
 import pytest
 import torch
 from refusals import refused
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import Subset, TensorDataset
 
 import lrp_explorer as lrp
-from lrp_explorer.analyses.aggregate import aggregate
+from lrp_explorer import errors
+from lrp_explorer.analyses.aggregate import aggregate, prepare
 from lrp_explorer.analyses.selection import batch_size
 from lrp_explorer.errors import DataError, InputError, ModelError, NumericsError, UnknownNameError
 
@@ -97,8 +100,6 @@ class TestAgainstStacking:
 
 
 def model_in_double(model):
-    import copy
-
     return copy.deepcopy(model).double()
 
 
@@ -214,6 +215,46 @@ class TestRefusals:
         with refused(DataError, "example 1", r"\(1, 28, 20\)", "example 0"):
             masks_of(model, odd)
 
+    @pytest.mark.parametrize("label", [2.5, -2, "three", None, torch.tensor([0, 1, 0])])
+    def test_labels_that_are_no_class(self, model, digits, label):
+        x = digits[0][0]
+        with refused(DataError, "example 1 has the label", "expected a class index, or -1"):
+            masks_of(model, [(x, 3), (x, label)])
+
+        class Listed(list):
+            targets = (3, label)
+
+        with refused(DataError, "example 1 has the label", "expected a class index, or -1"):
+            masks_of(model, Listed([(x, 3), (x, 3)]))
+
+    def test_what_cannot_be_read_is_named_also_where_many_are_read_at_once(self, model, digits):
+        class Torn(list):
+            def __getitem__(self, index):
+                if index == 7:
+                    raise OSError("the file is cut short")
+                return super().__getitem__(index)
+
+        torn = Torn(digits[i] for i in range(12))
+        torn.labels = digits.labels[:12]
+        with refused(DataError, "example 7 of the data set cannot be read", "OSError: the file is cut short"):
+            masks_of(model, torn)
+        # PyTorch's own subsets read many at once; the seventh of all is the fourth of these.
+        with refused(DataError, "example 4 of the data set cannot be read", "OSError: the file is cut short"):
+            masks_of(model, Subset(torn, range(3, 12)))
+
+    def test_a_data_set_that_reads_many_at_once_but_wrongly(self, model, digits):
+        class Many(list):
+            def __getitems__(self, indices):
+                return self.give(self, indices)
+
+        many = Many(digits[i] for i in range(12))
+        many.give = lambda data, indices: [data[i] for i in indices][:1]
+        with refused(DataError, "gave 1 examples for"):
+            masks_of(model, many)
+        many.give = lambda data, indices: [data[i] for i in indices] if len(indices) == 1 else data.index_select(0)
+        with refused(DataError, r"examples 0 to 11 .* __getitems__ \(AttributeError: .*index_select"):
+            masks_of(model, many)
+
     def test_labels_that_the_model_does_not_know(self, model, digits):
         x, labels = copies(digits, range(20)).tensors
         with refused(InputError, "has the label 12", "10 classes"):
@@ -279,23 +320,66 @@ class TestNotFinite:
             masks_of(big, digits, limit=3, reduce=("mean", "std"))
 
 
-def test_a_batch_too_large_for_the_memory_is_halved(model, digits, monkeypatch):
-    """The memory of a GPU is not to be had here, so the engine says for itself that it is full."""
+EXHAUSTED = {
+    "GPU": torch.OutOfMemoryError("CUDA out of memory"),
+    "engine": errors.OutOfMemoryError("a batch of 11 does not fit the memory of cpu"),
+    "CPU": RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+    "Python": MemoryError(),
+}
+
+
+def full_beyond(monkeypatch, most, error):
+    """Memory cannot be filled here without harm, so a session says for itself that it is full."""
     from lrp_explorer.analyses import job
 
     whole = job.Session
 
     class Full(whole):
-        def __init__(self, model, x, *rest, **named):
-            if len(x) > 10:
-                raise torch.OutOfMemoryError("no memory for more than 10")
-            super().__init__(model, x, *rest, **named)
+        def relevance(self, *given, **named):
+            if len(self.logits) > most:
+                raise error
+            return super().relevance(*given, **named)
 
-    expected = masks_of(model, digits, limit=4, reduce="mean")
     monkeypatch.setattr(job, "Session", Full)
+
+
+@pytest.mark.parametrize("place", EXHAUSTED)
+def test_a_batch_too_large_for_the_memory_is_halved(model, digits, monkeypatch, place):
+    expected = masks_of(model, digits, limit=4, reduce="mean")
+    full_beyond(monkeypatch, 10, EXHAUSTED[place])
     masks = masks_of(model, digits, limit=4, reduce="mean")
-    assert any("halved" in note for note in masks.notes)
+    assert [note for note in masks.notes if "halved" in note] == [
+        f"a batch of {n} did not fit into memory and was halved" for n in (40, 20)
+    ]
+    assert masks.counts == expected.counts
     np.testing.assert_allclose(masks["mean"], expected["mean"], rtol=1e-6, atol=1e-8)
+
+
+def test_an_example_too_large_for_the_memory_is_told(model, digits, monkeypatch):
+    full_beyond(monkeypatch, 0, EXHAUSTED["GPU"])
+    with refused(errors.OutOfMemoryError, "single example does not fit the memory"):
+        masks_of(model, digits, limit=1)
+
+
+def test_both_doors_take_the_same_settings():
+    """`aggregate` spells out the parameters of `prepare`, so that an editor shows them; none may drift away."""
+    one, two = (inspect.signature(door).parameters for door in (aggregate, prepare))
+    shared = {name: parameter for name, parameter in one.items() if name not in ("progress", "on_update")}
+    assert list(shared.values()) == list(two.values())
+
+
+def test_half_precision_is_folded_as_the_numbers_that_it_holds(model, digits):
+    half = copy.deepcopy(model).bfloat16()
+    x = torch.stack([digits[i][0] for i in range(6)]).bfloat16()
+    labels = torch.zeros(6, dtype=torch.long)
+    relevance = lrp.explain(half, x, target=labels, device="cpu").input
+    assert relevance.dtype == torch.bfloat16
+    masks = masks_of(half, TensorDataset(x, labels), classes=0, reduce=("min", "max", "mean", "count", "quantile(1)"))
+    wide = relevance.float().numpy()
+    np.testing.assert_array_equal(masks["min"][0], wide.min(0))
+    np.testing.assert_array_equal(masks["quantile(1)"][0], wide.max(0))
+    np.testing.assert_array_equal(masks["count"][0], (wide > 0).sum(0))
+    np.testing.assert_allclose(masks["mean"][0], wide.astype(float).mean(0), rtol=1e-12)
 
 
 def test_the_model_is_as_before(model, digits):

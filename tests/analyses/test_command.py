@@ -1,6 +1,10 @@
 """``lrp-explorer masks``: numbers, picture and what it says; refusals in one line."""
 
 import json
+import re
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -74,3 +78,34 @@ def test_a_file_in_the_place_of_the_folder(run, tmp_path):
     code, _, complained = run("digits-cnn", "digits", "--out", tmp_path / "there")
     assert code == 2
     assert "which is a file" in complained
+
+
+def test_an_interrupt_writes_what_is_done(tmp_path):
+    """Ctrl-C in a process of its own, once the bar shows that examples are done."""
+    command = [
+        sys.executable,
+        "-m",
+        "lrp_explorer.cli",
+        "masks",
+        "digits-cnn",
+        "digits",
+        "--batch",
+        "1",
+        "--out",
+        tmp_path,
+    ]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stderr is not None
+    said = ""
+    while not re.search(r"masks: +[1-9]\d*%", said):
+        said += running.stderr.read(1)
+        assert running.poll() is None, said
+    running.send_signal(signal.SIGINT)
+    printed, complained = running.communicate(timeout=60)
+    assert running.returncode == 130, complained
+    assert "Traceback" not in complained
+    assert "incomplete" in printed
+    masks = Masks.load(tmp_path / "masks.safetensors")
+    assert not masks.complete
+    assert 0 < masks.counts[-1] < 539
+    assert (tmp_path / "masks.png").stat().st_size > 1000

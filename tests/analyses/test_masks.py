@@ -1,5 +1,6 @@
 """Masks as an object and as files: found by name, written whole or not at all, damaged files refused."""
 
+import dataclasses
 import json
 import os
 import resource
@@ -43,6 +44,14 @@ def test_it_is_found_by_layer_and_reduction(masks):
     assert masks.row("all") == 10
     assert masks.row(3) == masks.row("3") == 3
     assert repr(masks).startswith("Masks(and, or, mean, count of input, dense1; examples 0: 3, 1: 3")
+
+
+def test_of_many_classes_the_first_and_the_last_are_told(masks):
+    names = tuple(f"class {i}" for i in range(1000))
+    many = dataclasses.replace(masks, classes=tuple(range(1000)), names=names, counts=(2,) * 1000)
+    assert "class 0: 2, class 1: 2, " in repr(many)
+    assert "class 10: 2, … (1000 rows), class 999: 2)" in repr(many)
+    assert "class 11:" not in repr(many)
 
 
 def test_wrong_names_are_answered_with_the_right_ones(masks):
@@ -116,6 +125,13 @@ def test_a_full_disk_leaves_what_was_there(masks, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
     same(masks.at_layer("dense1"), Masks.load(path))
+
+
+def test_a_folder_in_the_place_of_a_file(masks, tmp_path):
+    (tmp_path / "some.json").mkdir()
+    with refused(DataError, r"some\.json", "folder of that name"):
+        masks.save(tmp_path / "some.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["some.json"]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux") or os.geteuid() != 0, reason="needs to mount a file system")

@@ -131,6 +131,45 @@ def test_and_and_or_and_votes_at_every_threshold_are_those_of_each_example():
             np.testing.assert_array_equal(then[name][0], naive(name, values, theta), err_msg=f"{name} at {theta}")
 
 
+def test_infinite_relevance_stays_a_number_where_it_is_one_and_is_told_where_not():
+    """Costs are infinite where there is no path."""
+    values = np.array([[1.0, 1.0, np.inf], [2.0, np.inf, np.inf], [4.0, np.inf, np.inf]], np.float32)
+    names = ("mean", "std", "quantile(0.5)", "quantile(0.25)", "quantile(0)", "max")
+    masks = fold(values, np.zeros(3, int), [np.arange(3)], names, Criterion(cost=True))
+    assert masks["mean"][0].tolist() == [7 / 3, np.inf, np.inf]
+    assert masks["quantile(0.5)"][0].tolist() == [2, np.inf, np.inf]
+    assert masks["quantile(0.25)"][0].tolist() == [1.5, np.inf, np.inf]
+    assert masks["quantile(0)"][0].tolist() == [1, 1, np.inf]
+    assert np.isnan(masks["std"][0]).tolist() == [False, True, True]
+    assert masks.notes == ("std of layer 'here' is NaN where relevance is infinite",)
+
+
+def test_a_class_without_examples_has_no_number_also_beside_whole_numbers():
+    """An algebra of one's own may count in integers."""
+    made = reductions.parse(("min", "max", "mean", "count"), Criterion())
+    state = State(Layout(("here",), reductions.accumulators(made)))
+    ids = torch.arange(2)
+    state.add({"here": torch.tensor([[3, 0], [5, 2]])}, torch.ones_like(ids), ids)
+    masks = finish(state, Rows((0, 1), ("0", "1"), (4, 4), False), made, {}, complete=False)
+    assert masks is not None
+    assert np.isnan(masks["min"][0]).all()
+    assert masks["min"][1].tolist() == [3, 0]
+    assert masks["max"][1].tolist() == [5, 2]
+    assert masks["count"].tolist() == [[0, 0], [2, 1]]
+
+
+def test_numbers_of_examples_beyond_a_byte():
+    """On the CPU they are added up in bytes, 255 examples at a time."""
+    relevant = np.arange(700)[:, None] < np.array([0, 254, 255, 256, 511, 700])
+    made = reductions.parse("count", Criterion(theta=0.5))
+    state = State(Layout(("here",), reductions.accumulators(made)))
+    ids = torch.arange(700)
+    state.add({"here": torch.from_numpy(relevant.astype(np.float32))}, torch.zeros_like(ids), ids)
+    masks = finish(state, Rows((0,), ("0",), (700,), False), made, {})
+    assert masks is not None
+    assert masks["count"][0].tolist() == [0, 254, 255, 256, 511, 700]
+
+
 class TestSample:
     def test_it_is_exact_up_to_its_size_and_bounded_beyond(self):
         random = np.random.default_rng(3)
@@ -139,7 +178,8 @@ class TestSample:
         sample = Sample(reductions.SAMPLE)
         for batch in np.array_split(random.permutation(20_000), 40):
             sample.add(torch.from_numpy(values[batch]), torch.from_numpy(batch))
-            assert sum(len(rows) for rows in sample._rows) <= 3 * reductions.SAMPLE
+            held = sum(rows.untyped_storage().nbytes() for rows in sample._rows) / values[0].nbytes
+            assert held <= 2 * reductions.SAMPLE + len(batch)
         found = made[0].finish({(Sample, reductions.SAMPLE): sample}, 20_000)
         ranks = (values <= found).mean(0)
         # 5 % of the neurons may be off by more; none by twice as much (P < 1e-6 each).

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from refusals import refused
 
 from lrp_explorer.analyses.aggregate import aggregate, prepare
@@ -135,6 +136,20 @@ def test_a_stop_in_on_update_is_heeded(model, digits):
     assert not masks.complete
 
 
+def test_a_listener_may_change_its_mind(model, digits, undisturbed):
+    """It is called by the computing thread, which cannot wait for itself."""
+    run = prepare(model, digits, **SETTINGS)
+
+    def hesitate(run):
+        if 60 < run.progress.done < 100:
+            run.cancel()
+            run.resume()
+
+    run.listen(hesitate, every=0.0)
+    run.start()
+    equal(run.result(60), undisturbed)
+
+
 def test_errors_of_the_background_reach_the_caller(model, digits):
     run = prepare(model, digits, classes=[1], limit=1)
     with refused(InputError, "not been started"):
@@ -165,3 +180,46 @@ def test_snapshots_from_many_threads_do_no_harm(model, digits, undisturbed):
     for watcher in watchers:
         watcher.join(30)
     assert not wrong
+
+
+def test_join_waits_for_the_background_and_the_choice_is_told(model, digits):
+    run = prepare(model, digits, limit=3, **SETTINGS)
+    assert run.choice is None
+    assert run.join(0)
+    run.listen(lambda run: run.pause() if run.progress.done == 16 and run.progress.phase != "paused" else None, 0.0)
+    run.start()
+    until(lambda: run.progress.phase == "paused")
+    assert not run.join(0.05)
+    chosen = [index for shard in run.choice.shards for batch in shard.batches for index in batch.ids]
+    assert sorted(chosen) == sorted(
+        i for c in range(10) for i in [i for i, x in enumerate(digits.labels) if x == c][:3]
+    )
+    run.resume()
+    assert run.join(30)
+    assert run.progress.phase == "done"
+
+
+def test_the_background_computes_on_as_many_threads_as_who_started_it(model, digits):
+    """A thread that comes up while somebody computes on one thread would stay with one, and with another cache key."""
+    before = torch.get_num_threads()
+    if before == 1:
+        pytest.skip("one thread only")
+    run, seen, one, done = prepare(model, digits, limit=3, **SETTINGS), [], threading.Event(), threading.Event()
+
+    def disturb():
+        torch.set_num_threads(1)
+        one.set()
+        done.wait(30)
+
+    other = threading.Thread(target=disturb)
+    other.start()
+    try:
+        assert one.wait(30)
+        run.listen(lambda run: seen.append(torch.get_num_threads()), 0.0)
+        run.start()
+        assert run.join(60)
+    finally:
+        done.set()
+        other.join()
+        torch.set_num_threads(before)
+    assert set(seen) == {before}

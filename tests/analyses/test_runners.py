@@ -13,7 +13,7 @@ from refusals import refused
 
 from lrp_explorer.analyses import runners
 from lrp_explorer.analyses.aggregate import aggregate, prepare
-from lrp_explorer.errors import Cancelled, InputError, LrpError
+from lrp_explorer.errors import Cancelled, DataError, InputError, WorkerError
 
 distributed = pytest.importorskip("distributed")
 
@@ -90,7 +90,7 @@ def test_what_goes_wrong_in_a_worker_is_raised_here(client, digits):
     x = torch.stack([digits[i][0] for i in range(40)])
     x[33, 0, 0, 0] = torch.nan
     spoilt = torch.utils.data.TensorDataset(x, torch.tensor(digits.labels[:40]))
-    with refused(LrpError, "example 33 ", "NaN"):
+    with refused(DataError, "example 33 ", "NaN"):
         aggregate("digits-mlp", spoilt, runner=client, progress=False, batch=4)
     skipped = aggregate("digits-mlp", spoilt, runner=client, progress=False, batch=4, skip_nonfinite=True)
     assert skipped.skipped_examples == (33,)
@@ -106,7 +106,7 @@ def test_a_worker_that_cannot_load_the_model_says_so(client, tmp_path, digits, m
     monkeypatch.syspath_prepend(str(tmp_path))
     import only_here
 
-    with refused(LrpError, "a worker cannot load", "No module named 'only_here'"):
+    with refused(WorkerError, "a worker cannot load", "No module named 'only_here'"):
         aggregate(only_here.Mine().eval(), digits, limit=3, runner=client, progress=False)
     sys.modules.pop("only_here")
 
@@ -121,6 +121,48 @@ def test_a_local_cluster_is_started_and_closed(model, digits, one_thread):
     assert not set(children()) - before
 
 
+def test_a_worker_that_dies_again_and_again_is_told(client):
+    """The model kills each process that computes it, as the system does where memory is short."""
+    data = [(torch.rand(1, 28, 28), 0) for _ in range(4)]
+    with refused(WorkerError, "the worker tcp://", "was lost", "take a smaller batch"):
+        aggregate(Deadly().eval(), data, limit=3, runner=client, progress=False)
+    deadline = time.monotonic() + 20
+    while len(client.run(os.getpid)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+class Deadly(torch.nn.Sequential):
+    """A linear model that ends the process that unpacks it."""
+
+    def __init__(self):
+        super().__init__(torch.nn.Flatten(), torch.nn.Linear(784, 10))
+
+    def __setstate__(self, state):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_cluster_that_is_restarted_lets_go_of_the_work_and_says_so(model, digits):
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        run = prepare(model, digits, batch=4, device="cpu", runner=client)
+        middle = threading.Event()
+        run.listen(lambda run: middle.set() if run.progress.done > 20 else None, every=0.0)
+        run.start()
+        assert middle.wait(60)
+        client.restart(wait_for_workers=False)
+        with refused(WorkerError, "has let go of the work", "restart", "run it again"):
+            run.result(60)
+        assert run.progress.phase == "failed"
+
+
+def test_cores_are_counted_where_the_system_does_not_tell_which_are_ours(monkeypatch):
+    assert 1 <= runners.cores() <= os.cpu_count()
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert runners.cores() == os.cpu_count()
+
+
 def children():
     import psutil
 
@@ -133,7 +175,7 @@ def test_a_run_without_workers_is_given_up(model, digits, monkeypatch):
         distributed.LocalCluster(n_workers=0, dashboard_address=":0", silence_logs=50) as cluster,
         distributed.Client(cluster) as client,
     ):
-        with refused(LrpError, "no workers"):
+        with refused(WorkerError, "no workers"):
             aggregate(model, digits, runner=client, progress=False)
         with refused(Cancelled, "before the first example"):
             aggregate(model, digits, runner=client, progress=False, should_stop=lambda: True)

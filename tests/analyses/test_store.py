@@ -2,15 +2,19 @@
 
 import copy
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import TensorDataset
 
 import lrp_explorer as lrp
+from lrp_explorer import semirings
 from lrp_explorer.analyses.aggregate import aggregate, prepare
 from lrp_explorer.analyses.runners import Serial
+from lrp_explorer.analyses.store import model_digest
 from lrp_explorer.rules import Epsilon
 
 
@@ -119,10 +123,68 @@ def test_the_content_of_the_examples_is_in_the_key(fold, model, digits):
     assert fold(data=named)[1]
 
 
+class Normalised(nn.Sequential):
+    """A batch norm in front of a dense layer, which the engine folds into that."""
+
+    def __init__(self, eps: float) -> None:
+        super().__init__(nn.Flatten(), nn.BatchNorm1d(784, eps), nn.Linear(784, 10))
+        torch.manual_seed(0)
+        nn.init.normal_(self[2].weight)
+        nn.init.zeros_(self[2].bias)
+        self.eval()
+
+
+def test_what_is_folded_into_a_layer_is_in_the_key(fold, digits):
+    one, other = Normalised(1e-5), Normalised(1e-3)
+    x = digits[0][0][None]
+    graph = lrp.Session(one, x, "cpu").graph
+    assert [node.name for node in graph if node.before]
+    assert model_digest(one, graph) == model_digest(Normalised(1e-5), lrp.Session(Normalised(1e-5), x, "cpu").graph)
+    assert model_digest(one, graph) != model_digest(other, lrp.Session(other, x, "cpu").graph)
+    first, _ = fold(one)
+    second, computed = fold(other)
+    assert computed
+    assert np.abs(first["mean"] - second["mean"]).max() > 1e-6
+
+
 def test_rules_whose_code_is_not_known_are_not_kept(fold):
     own = lrp.composites.EpsilonPlusFlat().override({"conv2": Own(0.1)})
-    assert fold(composite=own)[1]
-    assert fold(composite=own)[1]
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="not cached: .*Own is not of this package"):
+            assert fold(composite=own)[1]
+
+
+def test_a_semiring_of_ones_own_is_not_known_by_its_name(fold):
+    """What is registered under a name may be defined anew, so the name says nothing of what it computes."""
+
+    @dataclass(frozen=True)
+    class Mine(semirings.Bottleneck):
+        name: ClassVar[str] = "mine-and-not-kept"
+
+    semirings.register(Mine)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="not cached: .*Mine is not of this package"):
+            masks, computed = fold(semiring="mine-and-not-kept")
+        assert computed
+        assert masks.settings["semiring"] == "mine-and-not-kept"
+
+
+def test_bounds_given_as_tensors_are_in_the_key(fold):
+    def boxed(high):
+        return lrp.composites.EpsilonGammaBox(low=torch.zeros(1), high=torch.full((1,), high))
+
+    assert fold(composite=boxed(1.0))[1]
+    assert not fold(composite=boxed(1.0))[1]
+    assert fold(composite=boxed(1.5))[1]
+
+
+def test_threads_are_in_the_key_as_the_runner_has_them(fold, one_thread):
+    """The last bits depend on them."""
+    assert fold()[1]
+    torch.set_num_threads(2)
+    assert fold()[1]
+    torch.set_num_threads(1)
+    assert not fold()[1]
 
 
 def test_a_damaged_entry_is_computed_again_and_told_of(fold, tmp_path):

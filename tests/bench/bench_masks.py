@@ -2,7 +2,8 @@
 
     python tests/bench/bench_masks.py [rate] [memory] [dask] [--model mnist-cnn] [--data mnist] [--examples 4096]
 
-MNIST has to be in the cache folder (LRP_EXPLORER_CACHE). Rates are medians of rounds in which both sides take turns.
+MNIST has to be in the cache folder (LRP_EXPLORER_CACHE). Rates are medians of rounds in which both sides take turns;
+the ratio of processor time is the fairer one where others use the machine.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -20,7 +22,7 @@ import torch
 import lrp_explorer as lrp
 from lrp_explorer.analyses import selection
 from lrp_explorer.analyses.aggregate import aggregate
-from lrp_explorer.analyses.runners import Dask
+from lrp_explorer.analyses.runners import Dask, cores
 
 REDUCE = ("and", "or", "min", "max", "mean", "std", "count")
 
@@ -35,21 +37,32 @@ def rate(name: str, data: str, examples: int, rounds: int, threads: int) -> None
     x = torch.stack([dataset[i][0] for i in chosen])
     target = torch.tensor([dataset.labels[i] for i in chosen])
     size = selection.batch_size(x.shape[1:])
-    engine, whole = [], []
-    for _ in range(rounds + 1):
-        start = time.perf_counter()
+
+    def engine() -> None:
         for part, own in zip(x.split(size), target.split(size), strict=True):
             lrp.explain(model, part, target=own)
-        engine.append(time.perf_counter() - start)
-        start = time.perf_counter()
+
+    def whole() -> None:
         aggregate(model, dataset, limit=limit, reduce=REDUCE, progress=False)
-        whole.append(time.perf_counter() - start)
+
     # The first round traces the model.
-    ours, theirs = statistics.median(whole[1:]), statistics.median(engine[1:])
-    ratio = statistics.median(e / w for e, w in zip(engine[1:], whole[1:], strict=True))
+    rows = [(*timed(engine), *timed(whole)) for _ in range(rounds + 1)][1:]
+    alone, spent_alone, folded, spent_folded = zip(*rows, strict=True)
+    ratio, spent = (
+        statistics.median(e / w for e, w in zip(*pair, strict=True))
+        for pair in ((alone, folded), (spent_alone, spent_folded))
+    )
     print(f"{name}, {len(chosen)} examples of {data}, batches of {size}, {threads} thread(s), median of {rounds}")
-    print(f"  engine alone   {len(chosen) / theirs:8.0f} examples/s")
-    print(f"  aggregate      {len(chosen) / ours:8.0f} examples/s, {ratio:.3f} of the engine's rate")
+    print(f"  engine alone   {len(chosen) / statistics.median(alone):8.0f} examples/s")
+    told = f"{ratio:.3f} of the engine's rate ({spent:.3f} by processor time)"
+    print(f"  aggregate      {len(chosen) / statistics.median(folded):8.0f} examples/s, {told}")
+
+
+def timed(call: Callable[[], None]) -> tuple[float, float]:
+    """Give the seconds that a call takes, and the seconds of all processors."""
+    start, spent = time.perf_counter(), time.process_time()
+    call()
+    return time.perf_counter() - start, time.process_time() - spent
 
 
 def where(labels: list[int], one: int) -> list[int]:
@@ -96,7 +109,7 @@ def workers(name: str, data: str) -> None:
             masks = aggregate(name, data, split="test", **settings)
             seconds[count] = time.perf_counter() - start
             print(f"  {count} worker(s): {masks.counts[-1] / seconds[count]:6.0f} examples/s")
-    load = f"{len(os.sched_getaffinity(0))} cores, load average {os.getloadavg()[0]:.1f}"
+    load = f"{cores()} cores, load average {os.getloadavg()[0]:.1f}"
     print(f"  two workers give {seconds[1] / seconds[2]:.2f} × ({load})")
 
 

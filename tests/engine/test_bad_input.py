@@ -156,3 +156,21 @@ def test_an_operation_without_a_rule_is_named(x):
 def test_an_unknown_device(model, x, device):
     with refused(LrpError, "device", str(device)):
         lrp.explain(model, x, device=device)
+
+
+class OfFour(nn.Module):
+    """Says nothing of why it refuses."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, x):
+        if x.shape[-1] != 4:
+            raise AssertionError
+        return self.layer(x)
+
+
+def test_a_model_that_refuses_without_a_word_is_named_all_the_same():
+    with refused(InputError, "OfFour does not take x of shape", "AssertionError", "'layer'"):
+        lrp.explain(OfFour(), torch.zeros(1, 5))

@@ -11,7 +11,7 @@ from torch import nn
 
 import lrp_explorer as lrp
 from lrp_explorer import rules
-from lrp_explorer.errors import CoverageError, InputError, LrpError, UnknownNameError
+from lrp_explorer.errors import InputError, LrpError, UnknownNameError
 
 
 @pytest.fixture(scope="module")
@@ -161,14 +161,3 @@ def test_after_an_error_the_session_goes_on(session):
     with pytest.raises(LrpError):
         session.relevance(target=99)
     assert session.relevance(target=1).input.isfinite().all()
-
-
-def test_grouped_query_attention_is_told_with_its_layer_and_line():
-    class Grouped(nn.Module):
-        def forward(self, x):
-            queries, keys = x[:, :4], x[:, :2]
-            attended = nn.functional.scaled_dot_product_attention(queries, keys, keys, enable_gqa=True)
-            return attended.mean((1, 2))
-
-    with refused(CoverageError, "scaled_dot_product_attention", "grouped-query", "test_bad_settings.py"):
-        lrp.explain(Grouped().eval(), torch.randn(2, 4, 5, 3), device="cpu")

@@ -97,6 +97,7 @@ def test_real_relevance_over_paths_is_that_of_the_ordinary_engine(name, composit
 
 def coefficients(session, composite, layer):
     """Real coefficients of a layer, by handing down 1 at each of its outputs: (example, input, output)."""
+    from lrp_explorer.engine.cache import forgetful
     from lrp_explorer.engine.propagate import step
 
     node = session.graph.by_name[layer]
@@ -106,7 +107,7 @@ def coefficients(session, composite, layer):
     for k in range(outputs[0].numel()):
         unit = torch.zeros_like(outputs).flatten(1)
         unit[:, k] = 1.0
-        (part,) = step(node, rule, session.record, unit.reshape(outputs.shape), lambda key, compute: compute())
+        (part,) = step(node, rule, session.record, unit.reshape(outputs.shape), forgetful)
         found.append(part.flatten(1))
     return torch.stack(found, -1)
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import lrp_explorer as lrp
 from lrp_explorer import rules
@@ -172,3 +173,42 @@ def test_the_walk_never_waits_for_the_gpu(model, x):
 
 def test_a_session_tells_where_and_how_exactly_it_computes(model, x):
     assert repr(lrp.Session(model, x, device="cpu")) == "Session(Sequential, batch 3, cpu, float32 without TF32)"
+
+
+class Residual(nn.Module):
+    """A strided first layer, batch norms, and a sum."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.norm = nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)
+        self.a, self.norm_a = nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)
+        self.b, self.norm_b = nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x):
+        x = self.norm(self.stem(x)).relu()
+        x = (self.norm_b(self.b(self.norm_a(self.a(x)).relu())) + x).relu()
+        return self.head(x.mean((2, 3)))
+
+
+class Convolutions(TorchDispatchMode):
+    """Counts convolutions and their transposes."""
+
+    def __init__(self):
+        super().__init__()
+        self.forward, self.back = 0, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.forward += function is torch.ops.aten.convolution.default
+        self.back += function is torch.ops.aten.convolution_backward.default
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_changed_setting_runs_no_layer_forward_again():
+    session = lrp.Session(Residual().double().eval(), torch.randn(2, 3, 6, 6, dtype=torch.float64))
+    session.relevance(target=0, composite=EpsilonGammaBox(-3, 3))
+    for target, composite in ((1, EpsilonGammaBox(-3, 3)), (1, EpsilonGammaBox(-3, 3, gamma=0.5))):
+        with Convolutions() as counted:
+            session.relevance(target=target, composite=composite)
+        # γ needs one where a ReLU follows, and two where a sum does; both of the box rule are one.
+        assert (counted.forward, counted.back) == (0, 4)

@@ -8,6 +8,7 @@ from torch import nn
 import lrp_explorer as lrp
 from lrp_explorer import errors, rules
 from lrp_explorer.composites import EpsilonGammaBox, EpsilonPlusFlat, Uniform
+from lrp_explorer.engine import walk
 
 
 class Branching(nn.Module):
@@ -57,9 +58,25 @@ def test_parameters_of_the_composite_and_of_one_layer(session, parameter, values
     maps = []
     for value, one in zip(values, found, strict=True):
         alone = session.relevance(target=1, composite=composite(value))
-        assert torch.equal(one.input, alone.input)
+        for layer in session.layers:
+            torch.testing.assert_close(one[layer], alone[layer], rtol=1e-12, atol=1e-14)
         maps.append(one.input)
     assert not torch.equal(maps[0], maps[1])
+
+
+def test_values_that_leave_most_rules_alone_take_one_step_together(session, monkeypatch):
+    stepped = []
+    take = walk.step
+    monkeypatch.setattr(
+        walk, "step", lambda node, rule, *a, **k: (stepped.append((node.name, rule)), take(node, rule, *a, **k))[1]
+    )
+    session.sweep("head:epsilon", [0.01, 0.02, 0.03, 0.04], target=2, composite=EpsilonGammaBox(-3, 3))
+    # Two at a time: as many examples at once as a batch of eight has.
+    assert len([name for name, _ in stepped if name == "a"]) == 2
+    assert len([name for name, _ in stepped if name == "head"]) == 4
+    stepped.clear()
+    session.sweep("gamma", [0.3, 0.4], target=2, composite=EpsilonGammaBox(-3, 3))
+    assert [rule for name, rule in stepped if name == "b"] == [rules.Gamma(0.3), rules.Gamma(0.4)]
 
 
 def test_seeds_and_composites_are_swept_too(session):

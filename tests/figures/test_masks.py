@@ -5,7 +5,7 @@ import pytest
 from figures.rendered import rendered
 
 from lrp_explorer.errors import InputError
-from lrp_explorer.figures import mask_cells, mask_views, masks, scales
+from lrp_explorer.figures import mask_cells, mask_effect, mask_tiles, mask_views, masks, scales
 from lrp_explorer.figures.scales import SIGNED, TRUTH
 
 RNG = np.random.default_rng(7)
@@ -54,9 +54,62 @@ def test_every_value_is_where_its_words_say():
         chosen = ("3", "8 &amp; &lt;9&gt;").index(name)
         assert z[i, j] == np.float32(arrays[reduction][chosen, 0, row, column])
         assert n[i, j] == COUNTS[chosen]
-        assert masks.place(cells(arrays), j, i + numbers.y0) == ({"mean": 2, "min": 3}[reduction], chosen)
+        assert masks.place(cells(arrays), j + numbers.x0, i + numbers.y0) == ({"mean": 2, "min": 3}[reduction], chosen)
         seen += 1
     assert seen == 2 * 2 * 30
+
+
+@pytest.mark.parametrize("reductions", [1, 2, 3])
+@pytest.mark.parametrize("classes", [1, 2, 3, 11, 16])
+def test_in_every_plan_each_value_is_where_its_words_and_a_click_say(classes, reductions):
+    names = [f"c{i}" for i in range(classes)]
+    arrays = {name: RNG.normal(size=(classes, 1, 4, 4)) + 10 for name in ("min", "mean", "max")[:reductions]}
+    given = mask_cells.cells(arrays, names, range(classes), SIGNED)
+    seen = set()
+    for trace in masks.grid(given).data:
+        z, text, n = (np.asarray(part) for part in (trace.z, trace.text, trace.customdata))
+        for i, j in np.argwhere(~np.isnan(z)):
+            where, inside = text[i, j].split("<br>")
+            name, reduction = where.split(" · ")
+            row, column = (int(word.split()[1]) for word in inside.split(", "))
+            chosen = names.index(name)
+            assert z[i, j] == np.float32(arrays[reduction][chosen, 0, row, column])
+            assert n[i, j] == chosen
+            assert masks.place(given, j + trace.x0, i + trace.y0) == (list(arrays).index(reduction), chosen)
+            seen.add((reduction, chosen, row, column))
+    assert len(seen) == classes * reductions * 16
+    labels = [note.text for note in masks.grid(given).layout.annotations]
+    assert all(any(f"<b>{name}</b>" in label for label in labels) for name in names)
+
+
+def test_few_classes_are_rows_and_many_masks_of_one_kind_are_folded():
+    arrays = {name: RNG.normal(size=(2, 1, 28, 28)) for name in ("min", "mean", "max")}
+    few = masks.grid(cells(arrays))
+    shapes = few.layout.shapes[1:]
+    assert [shape.x0 for shape in shapes] == [-0.5, -0.5, 29.5, 29.5, 59.5, 59.5]
+    assert [shape.y0 for shape in shapes] == [-0.5, 29.5] * 3
+    names = [str(i) for i in range(11)]
+    many = masks.grid(mask_cells.cells({"mean": RNG.normal(size=(11, 1, 28, 28))}, names, range(11), SIGNED))
+    assert len({shape.y0 for shape in many.layout.shapes[1:]}) == 2
+    assert [note.text for note in many.layout.annotations].count("mean") == 2
+
+
+def test_crowded_names_stay_distinct():
+    names = [f"my class {i}" for i in range(30, 46)]
+    fig = masks.grid(mask_cells.cells({"mean": RNG.random((16, 1, 40, 20))}, names, range(16), SIGNED))
+    labels = [note.text.split("</b>")[0][3:] for note in fig.layout.annotations[:16]]
+    assert len(set(labels)) == 16
+    assert max(map(len, labels)) < len("my class 30")
+    assert fig.data[0].text[0][0].startswith("my class 30 · mean")
+
+
+def test_shares_tell_of_what_they_are():
+    arrays = {"or": RNG.random((2, 3, 4, 4)) > 0.8, "count": RNG.integers(0, 4, (2, 3, 4, 4))}
+    maps, bars = masks.grid(cells(arrays)), masks.grid(cells(arrays, channels=True))
+    assert "share of examples %{z:.1%}" in maps.data[1].hovertemplate
+    assert maps.data[-1].colorbar.title.text == "share of examples"
+    assert cells(arrays, channels=True).scale_of(0).quantity == "share of places"
+    assert "<br>share %{z:.1%}" in bars.data[0].hovertemplate
 
 
 def test_restyle_and_relabel_change_what_a_new_drawing_would_change():
@@ -94,7 +147,7 @@ def test_a_row_of_neurons_is_painted_as_bars_that_lose_no_strong_one():
     i, j = np.argwhere(z == 4.0)[0]
     assert "neuron or channel 775–789" in fig.data[0].text[i][j]
     # Up for relevance in favour, down for relevance against.
-    assert np.argwhere(z == 4.0)[:, 0].max() < masks.HIGH / 2 <= np.argwhere(z == -4.0)[:, 0].min()
+    assert np.argwhere(z == 4.0)[:, 0].max() < mask_tiles.HIGH / 2 <= np.argwhere(z == -4.0)[:, 0].min()
 
 
 def test_large_pictures_are_joined_to_blocks_and_the_words_say_so():
@@ -165,8 +218,8 @@ def test_bars_of_a_layer_name_their_neurons_and_examples():
 
 def test_the_effect_shows_both_leading_classes():
     before, after = np.array([9.0, 1, 0, 0, 0, 2]), np.array([0.0, 0, 0, 9, 0, 1])
-    assert mask_views.leading(before, after) == (0, 5, 1, 3)
-    drawn = rendered(mask_views.effect(np.zeros((4, 4), np.uint8), before, after, "abcdef"))
+    assert mask_effect.leading(before, after) == (0, 5, 1, 3)
+    drawn = rendered(mask_effect.effect(np.zeros((4, 4), np.uint8), before, after, "abcdef"))
     assert [trace["type"] for trace in drawn["data"]] == ["image", "bar", "bar"]
     assert drawn["layout"]["yaxis2"]["ticktext"] == ["a", "f", "b", "d"]
     assert drawn["data"][1]["hovertext"][0].startswith("a before: 99.")

@@ -134,3 +134,76 @@ def test_rules_of_one_kind_of_layer(rule, net):
     layer = "2" if op is None else next(row.layer for row in session.coverage("epsilon-plus") if row.op == op)
     composite = lrp.composites.Uniform(others).override({layer: rule})
     assert_equal(case, session, composite, overridden(uniform(others), {"2": rule}))
+
+
+class Heads(nn.Module):
+    """Attention of four heads of queries; keys and values have two, repeated by hand or by the operation."""
+
+    def __init__(self, grouped, causal):
+        super().__init__()
+        self.query, self.key, self.value = nn.Linear(5, 12), nn.Linear(5, 6), nn.Linear(5, 6)
+        self.head, self.grouped, self.causal = nn.Linear(12, 4), grouped, causal
+
+    def forward(self, x):
+        query, key, value = (
+            layer(x).unflatten(-1, (-1, 3)).transpose(1, 2) for layer in (self.query, self.key, self.value)
+        )
+        if not self.grouped:
+            key, value = key.repeat_interleave(2, 1), value.repeat_interleave(2, 1)
+        attended = nn.functional.scaled_dot_product_attention(
+            query, key, value, is_causal=self.causal, enable_gqa=self.grouped
+        )
+        return self.head(attended.transpose(1, 2).flatten(2).mean(1))
+
+
+@pytest.mark.parametrize("through_softmax", [True, False])
+@pytest.mark.parametrize("causal", [False, True])
+def test_grouped_queries_are_keys_and_values_repeated(causal, through_softmax):
+    x = torch.randn(3, 7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = []
+    for grouped in (False, True):
+        torch.manual_seed(5)
+        session = lrp.Session(Heads(grouped, causal).double().eval(), x, device="cpu")
+        rule = {"scaled_dot_product_attention": rules.Attention(through_softmax=through_softmax)}
+        found.append(session.relevance(target=1, composite=lrp.composites.EpsilonPlus().override(rule)))
+    for layer in ("input", "query", "key", "value"):
+        torch.testing.assert_close(found[0][layer], found[1][layer], rtol=1e-10, atol=1e-13)
+    for row in found[1].ledger:
+        missing = row.relevance_in - row.relevance_out - row.to_bias - row.to_epsilon - row.other
+        assert abs(missing) <= 1e-10 * max(abs(row.relevance_in), row.magnitude), row
+
+
+class Biased(nn.Module):
+    """Attention whose scores are moved by a mask, in one operation or by hand."""
+
+    def __init__(self, whole, from_input):
+        super().__init__()
+        self.query, self.bias, self.head = nn.Linear(5, 12), nn.Linear(5, 6), nn.Linear(12, 4)
+        self.fixed = nn.Parameter(torch.randn(6, 6))
+        self.whole, self.from_input = whole, from_input
+
+    def forward(self, x):
+        query, key, value = self.query(x), self.query(x).flip(1), self.query(x).relu()
+        mask = self.bias(x) if self.from_input else self.fixed
+        if self.whole:
+            attended = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        else:
+            scores = torch.matmul(query * 12**-0.5, key.transpose(1, 2)) + mask
+            attended = torch.matmul(scores.softmax(-1), value)
+        return self.head(attended.mean(1))
+
+
+@pytest.mark.parametrize("from_input", [False, True])
+def test_attention_with_a_mask_is_its_parts_one_after_the_other(from_input):
+    x = torch.randn(3, 6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = []
+    for whole in (False, True):
+        torch.manual_seed(5)
+        session = lrp.Session(Biased(whole, from_input).double().eval(), x, device="cpu")
+        composite = lrp.composites.EpsilonPlus(split="signed")
+        found.append(session.relevance(target=1, composite=composite))
+    for layer in ("input", "query", *(["bias"] if from_input else [])):
+        torch.testing.assert_close(found[0][layer], found[1][layer], rtol=1e-9, atol=1e-12)
+    for row in found[1].ledger:
+        missing = row.relevance_in - row.relevance_out - row.to_bias - row.to_epsilon - row.other
+        assert abs(missing) <= 1e-10 * max(abs(row.relevance_in), row.magnitude), row

@@ -11,6 +11,8 @@ from torch.utils.data import DataLoader
 from lrp_explorer import zoo
 from lrp_explorer.errors import DataError, InputError, UnknownNameError
 from lrp_explorer.zoo import digits
+from lrp_explorer.zoo.examples import Pixels
+from lrp_explorer.zoo.preprocessing import Unit
 
 
 def test_the_names_are_those_promised_and_the_first_needs_no_network():
@@ -39,6 +41,61 @@ def test_it_is_a_torch_data_set():
     assert torch.equal(data[-1][0], data[len(data) - 1][0])
     with pytest.raises(IndexError):
         data[len(data)]
+
+
+def assert_read_together(data: zoo.ImageDataset, indices: list[int]) -> None:
+    """Several examples at once are to the bit what they are one after the other."""
+    together, alone = data.__getitems__(indices), [data[index] for index in indices]
+    assert [label for _, label in together] == [label for _, label in alone]
+    for (one, _), (other, _) in zip(together, alone, strict=True):
+        assert (one.dtype, one.shape) == (other.dtype, other.shape)
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("name", ["digits", "two-digits"])
+@pytest.mark.parametrize("card", [None, "digits-cnn", "two-digits-mlp", "squeezenet1_0"])
+def test_several_examples_at_once_are_those_one_by_one(name, card):
+    data = zoo.load_dataset(name, card=card and zoo.model_card(card))
+    few = card == "squeezenet1_0"
+    assert_read_together(data, [3, 0, 538, -1, 3] if few else [*range(0, 539, 7), -1, 3, 3])
+    with pytest.raises(IndexError):
+        data.__getitems__([0, 539])
+
+
+def test_every_brightness_is_read_alike():
+    values = np.arange(256, dtype=np.uint8).reshape(1, 16, 16).repeat(3, axis=0)
+    colour = np.random.default_rng(0).integers(0, 256, (5, 12, 10, 3), np.uint8)
+    for pixels, unit in ((values, Unit(16, 16)), (colour, Unit(12, 10, 3)), (colour, Unit(12, 10)), (values, Unit())):
+        data = zoo.ImageDataset("own", Pixels(pixels, (0,) * len(pixels), ("a",)), unit, unit.to_image)
+        assert_read_together(data, list(range(len(pixels))))
+
+
+def test_pictures_in_memory_are_really_read_together():
+    class Counted(Unit):
+        def batch(self, pictures):
+            shapes.append(pictures.shape)
+            return super().batch(pictures)
+
+    shapes: list[tuple[int, ...]] = []
+    data = zoo.load_dataset("digits")
+    data = zoo.ImageDataset("digits", data.examples, Counted(), Unit().to_image)
+    next(iter(DataLoader(data, batch_size=32)))
+    assert shapes == [(32, 28, 28)]
+
+
+def test_whoever_reads_one_example_in_another_way_reads_several_so_too():
+    class Inverted(zoo.ImageDataset):
+        def __getitem__(self, index):
+            example, label = super().__getitem__(index)
+            return 1 - example, label
+
+    class Halved(Unit):
+        def __call__(self, image):
+            return super().__call__(image) / 2
+
+    examples = zoo.load_dataset("digits").examples
+    assert_read_together(Inverted("own", examples, Unit(), Unit().to_image), [0, 5, 9])
+    assert_read_together(zoo.ImageDataset("own", examples, Halved(), Unit().to_image), [0, 5, 9])
 
 
 def test_it_can_be_sent_to_another_process():

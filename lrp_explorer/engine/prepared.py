@@ -1,0 +1,113 @@
+"""What is made of a model's weights once and kept with the model: copies on another device, and folded forms."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lrp_explorer.engine.cache import Cache, Memo, default_budget, size
+from lrp_explorer.graph import Graph, Ref
+
+# Folded weights, their positive parts, and both in the order that transposes want, with something to spare.
+_FORMS = 6
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model's weights on one device.
+
+    Attributes
+    ----------
+    weights : dict
+        Value name → tensor.
+    folded : Cache
+        Weights with batch norms folded in, and what is made of them.
+    """
+
+    weights: dict[str, Tensor]
+    folded: Cache
+
+    def memo(self, layer: str) -> Memo:
+        """Keep what is made of a layer's folded weights."""
+
+        def memo(key: Hashable, compute: Callable[[], Tensor], slot: Hashable = None) -> Tensor:
+            return self.folded.get((layer, key), compute, slot and (layer, slot))
+
+        return memo
+
+
+_moved: weakref.WeakKeyDictionary[nn.Module, tuple[Any, dict[str, Tensor]]] = weakref.WeakKeyDictionary()
+_folded: weakref.WeakKeyDictionary[nn.Module, tuple[Any, list[Tensor], Cache]] = weakref.WeakKeyDictionary()
+
+
+def prepare(model: nn.Module, graph: Graph, device: torch.device) -> Prepared:
+    """Give the model's weights on `device`, and what is still true of what was made of them before."""
+    tensors = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
+    own = {name: tensors[path].detach() for name, path in graph.weights.items()}
+    own |= {name: constant.detach() for name, constant in graph.constants.items()}
+    weights = _on(model, own, device)
+    return Prepared(weights, _forms(model, graph, weights, device))
+
+
+def _on(model: nn.Module, own: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Move weights; copies made for another device are kept while the weights are unchanged."""
+    if all(tensor.device == device for tensor in own.values()):
+        return own
+    key = (device, tuple((name, tensor.data_ptr(), tensor._version) for name, tensor in own.items()))
+    kept = _moved.get(model)
+    if kept is None or kept[0] != key:
+        kept = _moved[model] = key, {name: tensor.to(device) for name, tensor in own.items()}
+    return kept[1]
+
+
+def _forms(model: nn.Module, graph: Graph, weights: dict[str, Tensor], device: torch.device) -> Cache:
+    """Find what was made of these very weights, or begin anew.
+
+    Versions of tensors do not tell of changes through ``tensor.data``, so all weights that are folded are read.
+    """
+    used = [weights[name] for name in sorted(set(_folds(graph))) if name in weights]
+    if not used:
+        return Cache(0)
+    key, values = (device, [(tensor.shape, tensor.dtype) for tensor in used]), _fingerprint(used)
+    kept = _folded.get(model)
+    if kept is None or kept[0] != key or not all(map(torch.equal, kept[1], values)):
+        budget = min(_FORMS * sum(size(tensor) for tensor in used), default_budget(device))
+        kept = _folded[model] = key, values, Cache(budget)
+    return kept[2]
+
+
+def _folds(graph: Graph) -> Iterator[str]:
+    """Names of all constants that layers with folded batch norms take."""
+    for node in graph:
+        if node.folded:
+            yield from _names(node.args)
+            for norm in node.folded:
+                yield from _names(norm.args)
+
+
+def _names(argument: Any) -> Iterator[str]:
+    if isinstance(argument, Ref):
+        yield argument.name
+    elif isinstance(argument, (tuple, list)):
+        for item in argument:
+            yield from _names(item)
+
+
+def _fingerprint(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Vectors as they are, and random sums of the rows of all else: never equal by chance."""
+    rows = [tensor.reshape(len(tensor), -1) for tensor in tensors if tensor.dim() > 1 and tensor.is_floating_point()]
+    longest = max((row.shape[1] for row in rows), default=0)
+    random = torch.randn(longest, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    factors = {row.dtype: random.to(row.device, row.dtype) for row in rows}
+    found: dict[torch.dtype, list[Tensor]] = {}
+    for row in rows:
+        found.setdefault(row.dtype, []).append(row @ factors[row.dtype][: row.shape[1]])
+    for tensor in tensors:
+        if tensor.dim() < 2:
+            found.setdefault(tensor.dtype, []).append(tensor.reshape(-1))
+    return [torch.cat(parts) for parts in found.values()]

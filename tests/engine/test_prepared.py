@@ -1,0 +1,93 @@
+"""Folded weights are made once, and never outlive the weights that they are made of."""
+
+import gc
+import weakref
+
+import pytest
+import torch
+from torch import nn
+
+import lrp_explorer as lrp
+from lrp_explorer.engine import node_maps
+from lrp_explorer.engine.prepared import prepare
+
+
+def network():
+    torch.manual_seed(3)
+    made = nn.Sequential(
+        nn.Conv2d(2, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 4, 3), nn.Flatten(), nn.Linear(64, 3)
+    )
+    made[1].running_mean.normal_()
+    made[1].running_var.uniform_(0.5, 2.0)
+    made[1].weight.data.normal_()
+    made[1].bias.data.normal_()
+    return made.double().eval()
+
+
+@pytest.fixture
+def model():
+    return network()
+
+
+@pytest.fixture
+def x():
+    return torch.randn(2, 2, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def folded(monkeypatch):
+    made = []
+    fold = node_maps._folded
+    monkeypatch.setattr(node_maps, "_folded", lambda layer, *a, **k: (made.append(layer), fold(layer, *a, **k))[1])
+    return made
+
+
+def test_one_fold_serves_all_explanations(model, x, folded):
+    for composite in ("epsilon-plus", "epsilon-alpha2-beta1", "epsilon-plus"):
+        lrp.explain(model, x, composite=composite)
+        lrp.explain(model, x[:1], composite=composite)
+    assert len(folded) == 1
+
+
+@pytest.mark.parametrize("where", ["0.weight", "1.weight", "1.bias", "1.running_mean", "1.running_var"])
+@pytest.mark.parametrize("how", ["in place", "through data", "swapped through data", "replaced"])
+def test_a_changed_weight_is_folded_anew(model, x, where, how):
+    before = lrp.explain(model, x, composite="epsilon-plus")
+    tensors = dict(model.named_parameters()) | dict(model.named_buffers())
+    tensor = tensors[where]
+    changed = tensor.detach().flip(-1) * 1.25 if how != "swapped through data" else tensor.detach().flip(-1)
+    with torch.no_grad():
+        if how == "in place":
+            tensor.copy_(changed)
+        elif how == "replaced":
+            tensor.data = changed.clone()
+        else:
+            tensor.data.copy_(changed)
+    after = lrp.explain(model, x, composite="epsilon-plus")
+    fresh = lrp.explain(copied(model), x, composite="epsilon-plus")
+    assert torch.equal(after.logits, fresh.logits)
+    assert torch.equal(after.input, fresh.input)
+    assert not torch.equal(after.logits, before.logits)
+
+
+def copied(model):
+    other = network()
+    other.load_state_dict(model.state_dict())
+    return other
+
+
+def test_folded_weights_go_with_their_model(x):
+    model = network()
+    session = lrp.Session(model, x)
+    kept = weakref.ref(prepare(model, session.graph, session.device).folded)
+    assert kept() is session._prepared.folded
+    del session, model
+    gc.collect()
+    assert kept() is None
+
+
+def test_networks_without_batch_norms_keep_nothing(x):
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(128, 3)).double().eval()
+    session = lrp.Session(plain, x)
+    session.relevance(composite="epsilon-plus")
+    assert session._prepared.folded.bytes == 0
