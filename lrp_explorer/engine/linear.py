@@ -149,7 +149,7 @@ class LinearStep:
         def made() -> Tensor:
             return stabilize(_times(self.z, p), epsilon).masked_fill_(self.z == 0, torch.inf)
 
-        return self.memo(("stable", p, epsilon), made)
+        return self.memo(("stable", p, epsilon), made, "stable")
 
     def _share(self, rule: LinearRule, share: Share, relevance: Tensor) -> Tensor:
         return self._hand_down(self._quotient(rule, share, relevance), share)

@@ -70,7 +70,7 @@ def _forms(model: nn.Module, graph: Graph, weights: dict[str, Tensor], device: t
 
     Versions of tensors do not tell of changes through ``tensor.data``, so all weights that are folded are read.
     """
-    used = [weights[name] for name in sorted(set(_folds(graph))) if name in weights]
+    used = [weights[name] for name in sorted(_folds(graph)) if name in weights]
     if not used:
         return Cache(0)
     key, values = (device, [(tensor.shape, tensor.dtype) for tensor in used]), _fingerprint(used)
@@ -81,13 +81,17 @@ def _forms(model: nn.Module, graph: Graph, weights: dict[str, Tensor], device: t
     return kept[2]
 
 
-def _folds(graph: Graph) -> Iterator[str]:
-    """Names of all constants that layers with folded batch norms take."""
-    for node in graph:
-        if node.folded:
-            yield from _names(node.args)
-            for norm in node.folded:
-                yield from _names(norm.args)
+def _folds(graph: Graph) -> set[str]:
+    """Names of all constants that layers with folded batch norms take, or compute their weights from."""
+    found: set[str] = set()
+    todo = [call for node in graph if node.folded for call in (node, *node.folded)]
+    while todo:
+        call = todo.pop()
+        names = {name for argument in (*call.args, *call.kwargs.values()) for name in _names(argument)} - found
+        found |= names
+        # Such as the direction and length that a normalised weight is made of.
+        todo += [graph.by_name[name] for name in names if name in graph.by_name and not graph.by_name[name].inputs]
+    return found
 
 
 def _names(argument: Any) -> Iterator[str]:

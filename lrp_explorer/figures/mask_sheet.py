@@ -12,7 +12,7 @@ from lrp_explorer.figures import theme
 
 CELL = 112
 GAP = 8
-HEAD = 62
+HEAD = 76
 SIDE = 96
 ROWS = 40
 
@@ -60,8 +60,8 @@ def draw(masks: Mapping[str, np.ndarray], names: Sequence[str], counts: Sequence
     pen.text((GAP, 12), _plain(title), theme.INK, ImageFont.load_default(16))
     for column, (reduction, cells) in enumerate(planes.items()):
         left = SIDE + column * (CELL + GAP)
-        scale = "" if reduction not in limits else f"  ±{limits[reduction]:.3g}"
-        pen.text((left, HEAD - 20), f"{reduction}{scale}", theme.MUTED, ImageFont.load_default(13))
+        pen.text((left, HEAD - 36), reduction, theme.MUTED, ImageFont.load_default(13))
+        pen.text((left, HEAD - 20), _ends(cells, limits.get(reduction)), theme.MUTED, ImageFont.load_default(12))
         for row, cell in enumerate(cells):
             place = left, HEAD + row * (CELL + GAP)
             picture = _picture(cell, limits.get(reduction, 1.0))
@@ -81,6 +81,13 @@ def _limits(planes: Mapping[str, Sequence[np.ndarray]]) -> dict[str, float]:
     shared = [name for name in found if name not in ("count / n", "std")]
     top = max((found[name] for name in shared), default=1.0)
     return found | dict.fromkeys(shared, top)
+
+
+def _ends(cells: Sequence[np.ndarray], limit: float | None) -> str:
+    """Say what the ends of a colour scale are; nothing for truth values."""
+    if limit is None:
+        return ""
+    return f"±{limit:.3g}" if any((cell < 0).any() for cell in cells) else f"0 to {limit:.3g}"
 
 
 def _plane(row: np.ndarray) -> np.ndarray:

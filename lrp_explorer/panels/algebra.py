@@ -82,6 +82,9 @@ def choices(name: str) -> set[str]:
     if not isinstance(found, type) or not dataclasses.is_dataclass(found):
         return set()
     fields = {field.name for field in dataclasses.fields(found)}
+    if issubclass(found, Bottleneck):
+        # Also one of the user's own covers every threshold at once.
+        fields -= {"theta"}
     # Strengths are sizes already.
     return fields - {"absolute"} if "normalise" in fields else fields
 

@@ -19,7 +19,7 @@ x = torch.randn(8, 3, 128, 128)
 target = torch.tensor([1, 0, 1, 2, 0, 1, 2, 0])
 wanted = lrp.explain(model, x, target=target).input
 before = resource.getrlimit(resource.RLIMIT_AS)
-for allowed in range(240, 30, -12):
+for allowed in range(240, 40, -20):
     gc.collect()
     size = int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmSize"))) * 1024
     resource.setrlimit(resource.RLIMIT_AS, (size + allowed * 2**20, before[1]))

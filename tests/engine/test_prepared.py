@@ -6,6 +6,7 @@ import weakref
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 
 import lrp_explorer as lrp
 from lrp_explorer.engine import node_maps
@@ -74,6 +75,20 @@ def copied(model):
     other = network()
     other.load_state_dict(model.state_dict())
     return other
+
+
+@pytest.mark.parametrize("where", ["original0", "original1"])
+def test_weights_that_are_computed_are_watched_too(x, where):
+    model = network()
+    parametrizations.weight_norm(model[0])
+    model.eval()
+    before = lrp.explain(model, x, composite="epsilon-plus")
+    assert lrp.Session(model, x)._prepared.folded.bytes > 0
+    tensor = getattr(model[0].parametrizations.weight, where)
+    tensor.data.copy_(tensor.detach().flip(0) * 1.5)
+    after = lrp.Session(model, x)
+    torch.testing.assert_close(after.logits, model(x).detach(), rtol=1e-12, atol=1e-12)
+    assert not torch.allclose(after.logits, before.logits)
 
 
 def test_folded_weights_go_with_their_model(x):

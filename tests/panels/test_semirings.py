@@ -285,6 +285,20 @@ def test_a_semiring_of_ones_own_is_offered_once_it_is_registered(own):
     np.testing.assert_allclose(heat(one), expected(Lukasiewicz.name).input[0].amax(0), rtol=1e-6, atol=1e-9)
 
 
+class Weakest(Bottleneck):
+    """What is the weakest edge, under another name?"""
+
+    name = "panel-test-weakest"
+
+
+def test_a_bottleneck_of_ones_own_takes_no_threshold(own):
+    semirings.register(Weakest)
+    one = own()
+    one.state.semiring = Weakest.name
+    settled(one)
+    np.testing.assert_allclose(heat(one), expected("bottleneck").input[0].amax(0), rtol=1e-6, atol=1e-9)
+
+
 def test_strengths_that_near_the_end_of_their_range_are_noted(explorer):
     torch.manual_seed(0)
     deep = Net(*[layer for _ in range(30) for layer in (nn.Linear(64, 64, bias=False), nn.ReLU())], nn.Linear(64, 2))
