@@ -44,6 +44,8 @@ class Weights:
 
     def transpose(self, s: Tensor, share: Share, x: Tensor) -> Tensor:
         """Apply the transpose of the layer with weights p·w + q·w⁺ + r·w⁻ to s; see `LinearMap.transpose`."""
+        if not isinstance(self._layer.weight, Tensor):
+            return self._layer.transpose(s, self.combined(*share), x)
         if share in (_PLAIN, _POSITIVE, _NEGATIVE):
             made = self._packed(share, s, x) if self._pays(s, x) else self.combined(*share)
         else:

@@ -212,3 +212,16 @@ def test_a_changed_setting_runs_no_layer_forward_again():
             session.relevance(target=target, composite=composite)
         # γ needs one where a ReLU follows, and two where a sum does; both of the box rule are one.
         assert (counted.forward, counted.back) == (0, 4)
+
+
+def test_averages_count_as_layers_of_equal_weights_in_double_precision():
+    x = torch.randn(2, 3, 4, 4, dtype=torch.float64)
+    net = nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(12, 5)).double().eval()
+    # One convolution of each channel is the same map, with its weights spelled out.
+    same = nn.Sequential(nn.Conv2d(3, 3, 2, 2, bias=False, groups=3), nn.Flatten(), net[2]).double().eval()
+    same[0].weight.data.fill_(0.25)
+    gamma = rules.Gamma(0.3, stabilizer=0.01)
+    composite = Uniform(gamma).override({"0": gamma})
+    for _ in range(2):
+        found, wanted = (lrp.Session(model, x).relevance(target=1, composite=composite) for model in (net, same))
+        torch.testing.assert_close(found.input, wanted.input, rtol=1e-13, atol=1e-15)
