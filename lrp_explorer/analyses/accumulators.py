@@ -15,29 +15,28 @@ class Extreme(Accumulator):
 
     def __init__(self, largest: bool) -> None:
         self.largest = largest
-        self.value: Tensor | None = None
+        self.value: np.ndarray | None = None
+
+    @property
+    def _pick(self) -> np.ufunc:
+        return np.maximum if self.largest else np.minimum
 
     def add(self, values: Tensor, ids: Tensor) -> None:
         """Fold examples in."""
-        if values.dtype == torch.bool:
-            found = values.any(0) if self.largest else values.all(0)
+        if values.device.type == "cpu":
+            self._fold(self._pick.reduce(values.numpy(), 0))
+        elif values.dtype == torch.bool:
+            self._fold((values.any(0) if self.largest else values.all(0)).cpu().numpy())
         else:
-            found = values.amax(0) if self.largest else values.amin(0)
-        self._fold(found)
+            self._fold((values.amax(0) if self.largest else values.amin(0)).cpu().numpy())
 
     def merge(self, other: Extreme) -> None:
         """Fold in another's extreme."""
         if other.value is not None:
             self._fold(other.value)
 
-    def _fold(self, value: Tensor) -> None:
-        value = value.cpu()
-        if self.value is not None:
-            pick = torch.logical_or if self.largest else torch.logical_and
-            if value.dtype != torch.bool:
-                pick = torch.maximum if self.largest else torch.minimum
-            value = pick(self.value, value)
-        self.value = value
+    def _fold(self, value: np.ndarray) -> None:
+        self.value = value if self.value is None else self._pick(self.value, value)
 
 
 class Moments(Accumulator):
@@ -49,47 +48,63 @@ class Moments(Accumulator):
     def __init__(self, deviations: bool) -> None:
         self.deviations = deviations
         self.count = 0
-        self.total: Tensor | None = None
-        self.squares: Tensor | None = None
+        self.total: np.ndarray | None = None
+        self.squares: np.ndarray | None = None
 
     def add(self, values: Tensor, ids: Tensor) -> None:
         """Fold examples in."""
         if not self.deviations:
             total = values.sum(0, dtype=torch.float64) if values.device.type != "mps" else double(values).sum(0)
-            self._fold(len(values), total.cpu(), None)
-            return
-        wide = double(values)
-        total = wide.sum(0)
-        squares = (wide - total / len(wide)).square_().sum(0)
-        self._fold(len(wide), total.cpu(), squares.cpu())
+            self._fold(len(values), total.cpu().numpy(), None)
+        elif values.device.type == "cpu":
+            self._fold(len(values), *_moments(values))
+        else:
+            wide = double(values)
+            total = wide.sum(0)
+            squares = (wide - total / len(wide)).square_().sum(0)
+            self._fold(len(wide), total.cpu().numpy(), squares.cpu().numpy())
 
     def merge(self, other: Moments) -> None:
         """Fold in another's moments."""
         if other.total is not None:
             self._fold(other.count, other.total, other.squares)
 
-    def _fold(self, count: int, total: Tensor, squares: Tensor | None) -> None:
+    def _fold(self, count: int, total: np.ndarray, squares: np.ndarray | None) -> None:
         if self.total is None:
             self.count, self.total, self.squares = count, total, squares
             return
-        if squares is not None and self.squares is not None:
-            apart = total / count - self.total / self.count
-            between = apart.square_().mul_(count * self.count / (count + self.count))
-            self.squares = self.squares + squares + between
-        self.total = self.total + total
+        # What has overflowed is refused when the masks are finished.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if squares is not None and self.squares is not None:
+                between = np.square(total / count - self.total / self.count)
+                between *= count * self.count / (count + self.count)
+                self.squares = self.squares + squares + between
+            self.total = self.total + total
         self.count += count
 
     @property
-    def mean(self) -> Tensor:
+    def mean(self) -> np.ndarray:
         """The mean of what was folded in."""
         assert self.total is not None
         return self.total / self.count
 
     @property
-    def spread(self) -> Tensor:
+    def spread(self) -> np.ndarray:
         """The standard deviation of what was folded in (divided by n)."""
         assert self.squares is not None
-        return (self.squares / self.count).sqrt()
+        return np.sqrt(self.squares / self.count)
+
+
+def _moments(values: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Sum, and squared deviations, of examples ``(examples, ...)`` on the CPU."""
+    # Compiled when it is needed first.
+    from lrp_explorer.analyses.loops import moments
+
+    single = values if values.dtype in (torch.float32, torch.float64) else values.to(torch.float64)
+    rows = single.reshape(len(values), -1).contiguous().numpy()
+    total, squares = np.empty(rows.shape[1]), np.empty(rows.shape[1])
+    moments(rows, total, squares)
+    return total.reshape(values.shape[1:]), squares.reshape(values.shape[1:])
 
 
 class Hits(Accumulator):
@@ -97,25 +112,24 @@ class Hits(Accumulator):
 
     def __init__(self, criterion: Criterion) -> None:
         self.criterion = criterion
-        self.value: Tensor | None = None
+        self.value: np.ndarray | None = None
 
     def add(self, values: Tensor, ids: Tensor) -> None:
         """Fold examples in."""
         if values.device.type != "cpu":
-            self._fold(self.criterion(values).sum(0).cpu())
+            self._fold(self.criterion(values).sum(0).cpu().numpy())
             return
         # NumPy compares, and adds up bytes, several times as fast as PyTorch on the CPU does.
         relevant = self.criterion(values.numpy()).view(np.uint8)
         for begin in range(0, len(relevant), 255):
-            total = np.add.reduce(relevant[begin : begin + 255], 0, dtype=np.uint8)
-            self._fold(torch.from_numpy(np.asarray(total, np.int64)))
+            self._fold(np.add.reduce(relevant[begin : begin + 255], 0, dtype=np.uint8).astype(np.int64))
 
     def merge(self, other: Hits) -> None:
         """Fold in another's numbers."""
         if other.value is not None:
             self._fold(other.value)
 
-    def _fold(self, value: Tensor) -> None:
+    def _fold(self, value: np.ndarray) -> None:
         self.value = value if self.value is None else self.value + value
 
 

@@ -84,10 +84,13 @@ def choose(job: Job, question: Question, runner: Runner, control: Control) -> Ch
     wanted = checked_classes(question.classes, names)
     # A model may predict classes that the data set has no name for.
     chooser = Chooser(wanted, question.limit, 0 if question.target == "prediction" else len(names))
-    for index, one in _candidates(job, question, wanted, runner, control, batch, skipped):
-        if chooser.full:
-            break
-        chooser.offer(index, one)
+    if question.predicts:
+        for index, one in _predicted(job, question, wanted, runner, control, batch, skipped):
+            if chooser.full:
+                break
+            chooser.offer(index, one)
+    else:
+        chooser.offer_all(labels(loaded.data, control.check))
     rows = chooser.rows()
     ids, classes = interleaved(rows, batch)
     return Choice(
@@ -102,7 +105,7 @@ def choose(job: Job, question: Question, runner: Runner, control: Control) -> Ch
     )
 
 
-def _candidates(
+def _predicted(
     job: Job,
     question: Question,
     wanted: tuple[int, ...] | None,
@@ -111,14 +114,10 @@ def _candidates(
     batch: int,
     skipped: list[int],
 ) -> Iterator[tuple[int, int]]:
-    """Give index and class of one example after the other."""
+    """Give index and predicted class of one example after the other."""
     data = job.loaded().data
     needs_labels = question.target == "label" or question.only_correct
     own = labels(data, control.check) if needs_labels else None
-    if not question.predicts:
-        assert own is not None
-        yield from enumerate(own)
-        return
     ids = [index for index in range(len(data)) if own is None or _possible(own[index], wanted)]
     pieces = shards(ids, [0] * len(ids), batch)
     control.looked = 0, len(ids)

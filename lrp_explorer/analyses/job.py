@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from lrp_explorer.analyses.base import Layout, State
 from lrp_explorer.analyses.control import Control
 from lrp_explorer.analyses.selection import Batch, Shard
-from lrp_explorer.analyses.sources import DataSource, ModelSource, read, stack
+from lrp_explorer.analyses.sources import DataSource, ModelSource, batch_of, quick
 from lrp_explorer.composites import Composite
 from lrp_explorer.engine import Session
-from lrp_explorer.engine.checks import check_input, check_model, traced
+from lrp_explorer.engine.checks import all_finite, check_input, check_model, traced
 from lrp_explorer.engine.memory import exhausted, report
 from lrp_explorer.errors import DataError, InputError, NumericsError
 from lrp_explorer.semirings import Real, Semiring
@@ -36,16 +36,17 @@ _loading = threading.Lock()
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model and a data set in memory."""
+    """A model and a data set in memory, and the model recorded on each device."""
 
     model: nn.Module
     data: Any
+    first: dict[str, Session] = field(default_factory=dict)
 
     def read(self, batch: Batch) -> Tensor:
         """Give the examples of a batch ``(batch, ...)``, in the dtype of the model's weights."""
         dtype = next((p.dtype for p in self.model.parameters() if p.dtype.is_floating_point), None)
         try:
-            return stack([tensor for tensor, _ in read(self.data, batch.ids)], batch.ids, dtype)
+            return batch_of(self.data, batch.ids, dtype)
         except Exception as error:
             if not exhausted(error):
                 raise
@@ -153,9 +154,13 @@ class Job:
         return state
 
     def stream(self, shards: Sequence[Shard]) -> Stream:
-        """Read the batches of shards, each while the one before it is explained."""
+        """Read the batches of shards, each while the one before it is explained; what is quick to read, at once."""
         read = self.loaded().read
         batches = [batch for shard in shards for batch in shard.batches]
+        if quick(self.loaded().data):
+            # A thread of its own would only get in the way of PyTorch's.
+            yield from ((batch, read(batch)) for batch in batches)
+            return
         with ThreadPoolExecutor(1, "reader") as reader:
             coming = reader.submit(read, batches[0])
             for batch, after in zip(batches, (*batches[1:], None), strict=True):
@@ -165,7 +170,11 @@ class Job:
                 yield batch, x
 
     def _session(self, x: Tensor) -> Session:
-        return Session(self.loaded().model, x, self.device, memory=0)
+        """Record a batch, by the model as the first batch found it."""
+        loaded = self.loaded()
+        if self.device not in loaded.first:
+            loaded.first[self.device] = Session(loaded.model, x[:1], self.device, memory=0)
+        return loaded.first[self.device].another(x, memory=0)
 
     def _maps(self, batch: Batch, x: Tensor, control: Control) -> dict[str, Tensor]:
         session = self._session(x)
@@ -189,23 +198,22 @@ class Job:
     def _sound(self, values: Tensor) -> bool:
         if not values.dtype.is_floating_point:
             return True
-        return not bool(values.isnan().any()) if self.infinite else _all_finite(values)
+        return not bool(values.isnan().any()) if self.infinite else all_finite(values)
 
     def _computed(
         self, state: State, batch: Batch, x: Tensor, compute: Callable[[Batch, Tensor], T]
     ) -> Iterator[tuple[Batch, T]]:
         """Compute a batch; by halves where it does not fit into memory, or to find the example that is not finite."""
-        if not _all_finite(x):
-            finite = torch.isfinite(x).flatten(1).all(1)
-            for place in (~finite).nonzero().flatten().tolist():
-                bad = int((~torch.isfinite(x[place])).sum())
-                self._leave_out(state, batch.ids[place], f"{bad} of its {x[place].numel()} values are", DataError)
-            batch, x = _taken(batch, finite.nonzero().flatten().tolist()), x[finite]
-            if not len(x):
-                return
         try:
             result = compute(batch, x)
-        except NumericsError as error:
+        except (InputError, NumericsError) as error:
+            if not all_finite(x):
+                batch, x = self._finite(state, batch, x)
+                if len(x):
+                    yield from self._computed(state, batch, x, compute)
+                return
+            if isinstance(error, InputError):
+                raise
             if len(x) == 1:
                 self._leave_out(state, batch.ids[0], f"{error}: something computed from it is", NumericsError)
                 return
@@ -222,6 +230,13 @@ class Job:
         for places in (range(half), range(half, len(x))):
             yield from self._computed(state, _taken(batch, places), x[places.start : places.stop], compute)
 
+    def _finite(self, state: State, batch: Batch, x: Tensor) -> tuple[Batch, Tensor]:
+        finite = torch.isfinite(x).flatten(1).all(1)
+        for place in (~finite).nonzero().flatten().tolist():
+            bad = int((~torch.isfinite(x[place])).sum())
+            self._leave_out(state, batch.ids[place], f"{bad} of its {x[place].numel()} values are", DataError)
+        return _taken(batch, finite.nonzero().flatten().tolist()), x[finite]
+
     def _leave_out(self, state: State, index: int, what: str, error: type[Exception]) -> None:
         if not self.skip_nonfinite:
             raise error(
@@ -229,11 +244,6 @@ class Job:
                 "out by skip_nonfinite=True, which counts them in masks.skipped"
             )
         state.skipped.append(index)
-
-
-def _all_finite(values: Tensor) -> bool:
-    # One sum is a tenth of the work; each value is looked at only where it says no, or has overflowed.
-    return bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())
 
 
 def _taken(batch: Batch, places: Sequence[int]) -> Batch:

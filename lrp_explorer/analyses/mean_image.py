@@ -12,7 +12,7 @@ import torch
 from lrp_explorer.analyses.choosing import Choice
 from lrp_explorer.analyses.masks import ALL
 from lrp_explorer.analyses.selection import batch_size
-from lrp_explorer.analyses.sources import read, stack
+from lrp_explorer.analyses.sources import batch_of, read
 from lrp_explorer.errors import unknown_name
 
 
@@ -81,6 +81,6 @@ def _total(dataset: Any, ids: list[int], check: Callable[[], None]) -> np.ndarra
         part = ids[begin : begin + size]
         # The first example stands for the shape that all of them need.
         known = ids[:1] if begin else []
-        x = stack([tensor for tensor, _ in read(dataset, [*known, *part])], [*known, *part], None)[len(known) :]
+        x = batch_of(dataset, [*known, *part], None)[len(known) :]
         total = total + x.sum(0, dtype=torch.float64).numpy()
     return total

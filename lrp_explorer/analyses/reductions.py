@@ -93,7 +93,7 @@ class Plain(Reduction):
         # The mean may stand beside a std, whose accumulator has it too.
         part = parts.get(self._KEYS[self.name]) or parts[(Moments, True)]
         value = {"mean": "mean", "std": "spread"}.get(self.name, "value")
-        return getattr(part, value).numpy()
+        return getattr(part, value)
 
 
 class Every(Reduction):
@@ -111,11 +111,11 @@ class Every(Reduction):
 
     def finish(self, parts: Parts, count: int) -> np.ndarray:
         """Compare the extreme."""
-        return self.criterion(parts[self.needs()[0]].value).numpy()
+        return self.criterion(parts[self.needs()[0]].value)
 
     def level(self, parts: Parts, count: int) -> np.ndarray | None:
         """The extreme itself, unless relevance is a truth value."""
-        value = parts[self.needs()[0]].value.numpy()
+        value = parts[self.needs()[0]].value
         return None if value.dtype == bool else value
 
 
@@ -138,7 +138,7 @@ class Counted(Reduction):
 
     def finish(self, parts: Parts, count: int) -> np.ndarray:
         """Give the count, or compare it."""
-        hits = parts[(Hits, self.criterion)].value.numpy()
+        hits = parts[(Hits, self.criterion)].value
         return hits >= needed(self.q, count) if self._votes else hits
 
     def level(self, parts: Parts, count: int) -> np.ndarray | None:

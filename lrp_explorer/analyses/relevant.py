@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from lrp_explorer.errors import InputError
 
@@ -28,7 +29,7 @@ class Criterion:
 
     def __call__(self, values: Any) -> Any:
         """Compare relevance, a tensor or an array of any shape."""
-        if "bool" in str(values.dtype):
+        if values.dtype == (torch.bool if isinstance(values, torch.Tensor) else np.bool_):
             return values
         if self.theta is None:
             return values < math.inf if self.cost else values > 0

@@ -128,6 +128,13 @@ class Chooser:
         if self._open is not None and len(taken) == self.limit:
             self._open.discard(chosen)
 
+    def offer_all(self, labels: Sequence[int]) -> None:
+        """Take what is wanted of a whole data set; as `offer` of each example, many times as fast."""
+        known = np.asarray(labels, int)
+        for one in np.unique(known).tolist():
+            if one != zoo.UNLABELLED and (self.classes is None or one in self.chosen):
+                self.chosen[one] = np.flatnonzero(known == one)[: self.limit].tolist()
+
     def rows(self) -> dict[int, list[int]]:
         """Give class → chosen examples, in the order asked for, else by index.
 
@@ -149,11 +156,15 @@ class Chooser:
 def interleaved(rows: dict[int, list[int]], batch: int) -> tuple[list[int], list[int]]:
     """Order examples so that all classes grow together; gives indices, and the class of each.
 
-    A quarter of a batch is of one class: fewer classes in a batch are folded faster, more are seen earlier.
+    At first a quarter of a batch is of one class, so that all are seen early; then all of it, which is folded faster.
     """
-    run = max(1, batch // 4)
-    order = sorted((rank // run, one, rank, index) for one, ids in rows.items() for rank, index in enumerate(ids))
-    return [index for *_, index in order], [one for _, one, *_ in order]
+    first = max(1, batch // 4)
+    ids = np.concatenate([np.asarray(of_one, int) for of_one in rows.values()])
+    classes = np.repeat(list(rows), [len(of_one) for of_one in rows.values()])
+    rank = np.concatenate([np.arange(len(of_one)) for of_one in rows.values()])
+    turn = np.where(rank < first, 0, 1 + (rank - first) // batch)
+    order = np.lexsort((rank, classes, turn))
+    return ids[order].tolist(), classes[order].tolist()
 
 
 def batch_size(shape: Iterable[int]) -> int:

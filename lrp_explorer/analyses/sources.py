@@ -178,16 +178,36 @@ def _label(label: Any, index: int) -> int:
     )
 
 
-def stack(examples: Sequence[Tensor], indices: Sequence[int], dtype: torch.dtype | None) -> Tensor:
-    """Make a batch ``(batch, ...)`` of examples, in the dtype of the model's weights.
+def batch_of(data: Any, indices: Sequence[int], dtype: torch.dtype | None) -> Tensor:
+    """Read a batch ``(batch, ...)``, in the dtype of the model's weights.
+
+    Data sets that can give it whole do so (``data.stacked(indices)``, as those of the zoo); others by examples.
 
     Raises
     ------
     DataError
-        If they differ in shape; the message names an example that does.
+        If an example cannot be read, or differs in shape from the others; the message names its index.
     """
+    whole = getattr(data, "stacked", None)
     try:
-        x = torch.stack(list(examples))
+        x = None if whole is None else whole(indices)
+    except (IndexError, OSError):
+        # One by one, the example at fault is found.
+        x = None
+    if x is None:
+        x = _stack([tensor for tensor, _ in read(data, indices)], indices)
+    return x.to(dtype) if dtype is not None and x.dtype.is_floating_point else x
+
+
+def quick(data: Any) -> bool:
+    """Whether examples lie in memory, ready to be taken whole batches at a time."""
+    whole = getattr(data, "stacked", None)
+    return whole is not None and len(data) > 0 and whole([0]) is not None
+
+
+def _stack(examples: Sequence[Tensor], indices: Sequence[int]) -> Tensor:
+    try:
+        return torch.stack(list(examples))
     except RuntimeError:
         for example, index in zip(examples, indices, strict=True):
             if example.shape != examples[0].shape:
@@ -196,4 +216,3 @@ def stack(examples: Sequence[Tensor], indices: Sequence[int], dtype: torch.dtype
                     f"{tuple(examples[0].shape)}; expected one shape: crop or resize while preprocessing"
                 ) from None
         raise
-    return x.to(dtype) if dtype is not None and x.dtype.is_floating_point else x

@@ -39,12 +39,12 @@ def in_box(step: LinearStep, rule: ZBox) -> Tensor:
 def _in_box(step: LinearStep, rule: ZBox) -> Tensor:
     # Where relevance is zero the ReLU's output serves as well as z, and is there already.
     z = step.z if step.rectified is None else step.rectified
-    z = z if step.layer.bias is None else z - step.layer.bias
-    return z - _corner(step, rule)
+    corner = _corner(step, rule)
+    return torch.sub(z, corner, out=corner if corner.shape == z.shape else None)
 
 
 def _corner(step: LinearStep, rule: ZBox) -> Tensor:
-    """Σ_j (l w⁺ + h w⁻)."""
+    """B + Σ_j (l w⁺ + h w⁻), which nobody else holds."""
     layer, weights = step.layer, step.weights
     low, high = rule.low.like(step.x), rule.high.like(step.x)  # type: ignore[union-attr]
     positive, negative = weights.combined(0.0, 1.0, 0.0), weights.combined(0.0, 0.0, 1.0)
@@ -53,8 +53,8 @@ def _corner(step: LinearStep, rule: ZBox) -> Tensor:
         # Bounds are the same everywhere: their channels are summed once for all places.
         low, high = (bound.flatten(2)[..., 0].reshape(1, -1, *[1] * (positive.dim() - 2)) for bound in (low, high))
         summed = (positive * low + negative * high).sum(1, keepdim=True)
-        return layer.apply(torch.ones_like(step.x[:1, :1]), summed, None)
-    return layer.apply(low, positive, None).add_(layer.apply(high, negative, None))
+        return layer.apply(torch.ones_like(step.x[:1, :1]), summed, layer.bias)
+    return layer.apply(low, positive, layer.bias).add_(layer.apply(high, negative, None))
 
 
 def by_square(step: LinearStep, rule: WSquare, relevance: Tensor) -> Tensor:

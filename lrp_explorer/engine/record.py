@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lrp_explorer.engine.checks import all_finite
 from lrp_explorer.engine.maps import LinearMap
 from lrp_explorer.engine.node_maps import linear_map
 from lrp_explorer.engine.prepared import Prepared
@@ -187,11 +188,11 @@ def _folded_call(node: Node, args: Any, kwargs: dict[str, Any], made: LinearMap)
 
 
 def _check_finite(graph: Graph, values: Mapping[str, Any]) -> None:
-    if bool(torch.isfinite(values[graph.output]).all()):
+    if all_finite(values[graph.output]):
         return
     for layer in graph.layers:
         value = values[layer]
-        if not bool(torch.isfinite(value).all()):
+        if not all_finite(value):
             count = int((~torch.isfinite(value)).sum())
             raise NumericsError(
                 f"layer {layer!r} is the first whose output is not finite: {count} of {value.numel()} values are "

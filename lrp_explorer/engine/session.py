@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,13 +16,13 @@ from lrp_explorer.composites import Composite, build
 from lrp_explorer.engine.answers import answer, path_answer
 from lrp_explorer.engine.best_path import best_path
 from lrp_explorer.engine.cache import Cache, default_budget
-from lrp_explorer.engine.checks import check_input, check_logits, check_model, check_target, start_relevance, traced
+from lrp_explorer.engine.checks import check_logits, check_target, start_relevance
 from lrp_explorer.engine.coverage import coverage_rows
-from lrp_explorer.engine.devices import full_precision, pick_device
+from lrp_explorer.engine.devices import full_precision
 from lrp_explorer.engine.memory import exhausted, report
 from lrp_explorer.engine.paths import start_elements
-from lrp_explorer.engine.prepared import Prepared, prepare
-from lrp_explorer.engine.record import Record, record
+from lrp_explorer.engine.reading import Reading
+from lrp_explorer.engine.record import Record
 from lrp_explorer.engine.sweep import batches, settings
 from lrp_explorer.engine.walk import Walk
 from lrp_explorer.errors import InputError
@@ -65,32 +66,36 @@ class Session:
     def __init__(
         self, model: nn.Module, x: Tensor, device: str | torch.device = "auto", memory: int | None = None
     ) -> None:
-        self._model = check_model(model)
-        x = check_input(model, x)
-        self.device = pick_device(device, x)
-        self.graph = traced(model, x)
-        self._bounds = getattr(model, "input_bounds", None)
-        with full_precision():
-            try:
-                self._prepared = prepare(model, self.graph, self.device)
-                self.record: Record = record(self.graph, self._prepared, x.to(self.device))
-            except Exception as error:
-                if exhausted(error):
-                    raise report(len(x), self.device) from error
-                raise
-        self._versions = [tensor._version for tensor in self._weights.values()]
+        self._begin(Reading(model, x, device), x, memory)
+
+    def _begin(self, reading: Reading, x: Tensor, memory: int | None) -> None:
+        self._reading, self.device, self.graph = reading, reading.device, reading.graph
+        self._versions = reading.versions()
+        self.record: Record = reading.record(x)
         self.logits = check_logits(self.record.values[self.graph.output]).clone()
         self._walk = Walk(self.record, default_budget(self.device) if memory is None else memory)
         self._lock = threading.Lock()
 
+    def another(self, x: Tensor, memory: int | None = None) -> Session:
+        """Record other examples by the model as this session read it: what is known of the model is not read again.
+
+        Parameters
+        ----------
+        x : Tensor
+            Preprocessed input ``(batch, ...)``.
+        memory : int, optional
+            As for `Session`.
+        """
+        if not self._reading.serves(x):
+            return Session(self._reading.model, x, self.device, memory)
+        made = copy.copy(self)
+        made._begin(self._reading, x, memory)
+        return made
+
     def __repr__(self) -> str:
         dtype = str(self.logits.dtype).removeprefix("torch.")
         exactly = f"{dtype} without TF32" if dtype == "float32" else dtype
-        return f"Session({type(self._model).__name__}, batch {len(self.logits)}, {self.device}, {exactly})"
-
-    @property
-    def _weights(self) -> dict[str, Tensor]:
-        return self._prepared.weights
+        return f"Session({type(self._reading.model).__name__}, batch {len(self.logits)}, {self.device}, {exactly})"
 
     @property
     def cache(self) -> Cache:
@@ -107,7 +112,7 @@ class Session:
     ) -> Table[CoverageRow]:
         """Tell which rule will serve which layer; see `lrp_explorer.coverage`."""
         algebra = semirings.build(semiring)
-        return coverage_rows(self.graph, build(composite, self._bounds), algebra, self.device, self._weights)
+        return coverage_rows(self.graph, self._built(composite), algebra, self.device, self._reading.weights)
 
     def relevance(
         self,
@@ -139,7 +144,7 @@ class Session:
         """
         algebra = semirings.build(semiring)
         self._check_unchanged()
-        chosen = build(composite, self._bounds)
+        chosen = self._built(composite)
         rules = chosen.assign(self.graph)
         targets = check_target(target, self.logits)
         if type(algebra) is not Real:
@@ -199,9 +204,9 @@ class Session:
         if len(self.logits) > 1:
             one = self.record.values[INPUT][example : example + 1]
             alone = target if target is None or isinstance(target, int) else check_target(target, self.logits)[example]
-            return Session(self._model, one, self.device).best_path(index, 0, alone, composite, algebra)
+            return Session(self._reading.model, one, self.device).best_path(index, 0, alone, composite, algebra)
         found = self.relevance(target, composite, algebra)
-        rules = build(composite, self._bounds).assign(self.graph)
+        rules = self._built(composite).assign(self.graph)
         with self._lock, torch.no_grad(), full_precision():
             return best_path(self.record, rules, algebra, found.maps, tuple(int(i) for i in index), self._walk.memo)
 
@@ -236,9 +241,14 @@ class Session:
         list of Relevance
             One for each value.
         """
-        given = {"target": target, "composite": build(composite, self._bounds), "semiring": semiring, "seed": seed}
+        given = {
+            "target": target,
+            "composite": self._built(composite),
+            "semiring": semiring,
+            "seed": seed,
+        }
         if parameter == "composite":
-            values = [build(value, self._bounds) for value in values]
+            values = [self._built(value) for value in values]
         todo = settings(parameter, values, given, self.graph)
         real = type(semirings.build(semiring)) is Real and parameter != "semiring" and self.graph.batch is None
         found: list[Relevance] = []
@@ -283,19 +293,15 @@ class Session:
                     torch.cuda.empty_cache()
         raise AssertionError("unreachable")
 
+    def _built(self, composite: str | Composite) -> Composite:
+        return build(composite, self._reading.bounds)
+
     def _check_unchanged(self) -> None:
         """Notice training; tools that change weights and put them back (captum's LRP does) are no reason to stop."""
-        versions = [tensor._version for tensor in self._weights.values()]
-        if versions == self._versions:
-            return
-        with full_precision():
-            now = record(self.graph, Prepared(self._weights, Cache(0)), self.record.values[INPUT])
-        if not torch.equal(now.values[self.graph.output], self.record.values[self.graph.output]):
-            raise InputError(
-                "the model's weights have changed since this session recorded its forward pass; "
-                "make a new Session(model, x) to explain the model as it is now"
-            )
-        self._versions = versions
+        versions = self._reading.versions()
+        if versions != self._versions:
+            self._reading.check_unchanged(self.record)
+            self._versions = versions
 
 
 def _seed_key(seed: str | Tensor, targets: Tensor) -> Any:

@@ -102,14 +102,22 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
         """Read several examples at once, as PyTorch's loaders ask for: equal to the bit to one after the other."""
+        tensors = self._at_once(indices)
+        if tensors is None:
+            return [self[index] for index in indices]
+        return list(zip(tensors.unbind(), [self.labels[index] for index in indices], strict=True))
+
+    def stacked(self, indices: Sequence[int]) -> Tensor | None:
+        """Give the tensors of several examples `(examples, channels, height, width)`; None if they only come singly."""
+        # A subclass that reads several in another way is read in that way.
+        return self._at_once(indices) if type(self).__getitems__ is ImageDataset.__getitems__ else None
+
+    def _at_once(self, indices: Sequence[int]) -> Tensor | None:
         pixels: Any = getattr(self.examples, "pixels", None)
         batch: Any = getattr(self._preprocess, "batch", None)
         # A subclass that reads an example in another way reads several in that way, too.
         own = type(self).__getitem__ is ImageDataset.__getitem__
-        tensors = batch(pixels(indices)) if own and pixels and batch else None
-        if tensors is None:
-            return [self[index] for index in indices]
-        return list(zip(tensors.unbind(), [self.labels[index] for index in indices], strict=True))
+        return batch(pixels(indices)) if own and pixels and batch else None
 
     def image(self, index: int) -> np.ndarray:
         """Give the picture as the model sees it: uint8 `(height, width)` or `(height, width, 3)`."""

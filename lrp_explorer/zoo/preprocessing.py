@@ -69,7 +69,7 @@ class Unit:
         expected = (self.height, self.width) if self.channels == 1 else (self.height, self.width, 3)
         if pictures.shape[1:] != expected or type(self).__call__ is not Unit.__call__:
             return None
-        values = torch.from_numpy(pictures.astype(np.float32)) / 255
+        values = torch.from_numpy(pictures.astype(np.float32)).div_(255)
         return values[:, None] if self.channels == 1 else values.permute(0, 3, 1, 2).contiguous()
 
     def to_image(self, example: Tensor) -> np.ndarray:

@@ -2,15 +2,14 @@
 
     python tests/bench/bench_engine.py [--models vgg16 resnet18] [--batches 1 8] [--rounds 5]
 
-Everything is measured in turn in one process, round after round, and the medians are compared; peak memory is that of a
-fresh process which does one thing only. zennit and captum are left out where they are not installed.
+Everything is measured in turn in one process, round after round, and the medians are compared; memory is counted by the
+profiler. zennit and captum are left out where they are not installed.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
 import sys
 import time
 import warnings
@@ -20,6 +19,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torchvision import models
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from oracles.memory import peak
 
 import lrp_explorer as lrp
 from lrp_explorer.composites import EpsilonGammaBox, EpsilonPlusFlat, Uniform
@@ -98,8 +101,9 @@ def _zennit(composite: object, model: nn.Module, x: Tensor) -> None:
 def table(name: str, batch: int, rounds: int) -> None:
     """Print one table."""
     model, x = network(name), torch.randn(batch, 3, 224, 224)
+    own = ours(model, x)
     todo: dict[str, Callable[[], object]] = {"forward + backward": lambda: forward_backward(model, x)}
-    todo |= ours(model, x) | peers(model, x)
+    todo |= own | peers(model, x)
     times: dict[str, list[float]] = {label: [] for label in todo}
     for run in todo.values():
         run()
@@ -109,38 +113,16 @@ def table(name: str, batch: int, rounds: int) -> None:
             run()
             times[label].append(time.perf_counter() - start)
         # The peers change the model and put it back; a changed model is read anew, which is no part of an explanation.
-        for label, run in todo.items():
-            if "lrp_explorer ε everywhere" in label or "another class" in label:
-                run()
+        for run in own.values():
+            run()
     unit = statistics.median(times["forward + backward"])
     print(f"\n{name}, batch {batch}, {torch.get_num_threads()} threads, float32, median of {rounds}")
     for label, seconds in times.items():
         print(f"  {label:28s} {statistics.median(seconds) * 1e3:9.1f} ms  {statistics.median(seconds) / unit:6.2f} FB")
-    for what in ("fb", "ours"):
-        command = [sys.executable, __file__, "--memory", what, "--models", name, "--batches", str(batch)]
-        peak = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-        print(f"  peak memory, {what:15s} {peak}")
-
-
-def memory(what: str, name: str, batch: int) -> None:
-    """Print by how much one computation raises the peak memory of this process, the model and input being there."""
-    model, x = network(name), torch.randn(batch, 3, 224, 224)
-    with torch.no_grad():
-        model(x[:1])
-    if what == "ours":
-        lrp.coverage(model, x, COMPOSITES["ε, γ, zᴮ"])
-    before = peak()
-    if what == "fb":
-        forward_backward(model, x)
-    else:
-        lrp.explain(model, x, composite=COMPOSITES["ε, γ, zᴮ"])
-    print(f"{peak() - before:.0f} MiB over {before:.0f} MiB")
-
-
-def peak() -> float:
-    """Return the largest resident size of this process so far, in MiB (Linux; getrusage would count the parent's)."""
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
+    for label in ("forward + backward", *(f"lrp_explorer {name}" for name in COMPOSITES)):
+        print(
+            f"  peak memory, {label:28s} {peak(todo[label]) / 2**20:7.0f} MiB of tensors over the model and its input"
+        )
 
 
 def main() -> None:
@@ -149,15 +131,11 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["vgg16", "resnet18"])
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--memory", choices=("fb", "ours"))
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")
     for name in chosen.models:
         for batch in chosen.batches:
-            if chosen.memory:
-                memory(chosen.memory, name, batch)
-            else:
-                table(name, batch, chosen.rounds)
+            table(name, batch, chosen.rounds)
 
 
 if __name__ == "__main__":

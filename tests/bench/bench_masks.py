@@ -106,7 +106,7 @@ def workers(name: str, data: str) -> None:
             settings = {"runner": Dask(client), "reduce": REDUCE, "progress": False}
             aggregate(name, data, limit=16, batch=16, **settings)
             start = time.perf_counter()
-            masks = aggregate(name, data, split="test", **settings)
+            masks = aggregate(name, data, split="train", **settings)
             seconds[count] = time.perf_counter() - start
             print(f"  {count} worker(s): {masks.counts[-1] / seconds[count]:6.0f} examples/s")
     load = f"{cores()} cores, load average {os.getloadavg()[0]:.1f}"

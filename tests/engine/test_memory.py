@@ -1,9 +1,18 @@
 """What does not fit the memory is halved, or reported; tried with real limits on a process of its own."""
 
+import os
 import subprocess
 import sys
 
 import pytest
+import torch
+from oracles.memory import peak
+from torch import nn
+from torchvision import models
+
+import lrp_explorer as lrp
+from lrp_explorer.composites import EpsilonGammaBox, EpsilonPlusFlat, Uniform
+from lrp_explorer.rules import Epsilon
 
 SCRIPT = """
 import gc, resource, warnings
@@ -19,7 +28,9 @@ x = torch.randn(8, 3, 128, 128)
 target = torch.tensor([1, 0, 1, 2, 0, 1, 2, 0])
 wanted = lrp.explain(model, x, target=target).input
 before = resource.getrlimit(resource.RLIMIT_AS)
-for allowed in range(240, 40, -20):
+
+
+def within(allowed):
     gc.collect()
     size = int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmSize"))) * 1024
     resource.setrlimit(resource.RLIMIT_AS, (size + allowed * 2**20, before[1]))
@@ -33,17 +44,44 @@ for allowed in range(240, 40, -20):
     resource.setrlimit(resource.RLIMIT_AS, before)
     same = "" if found is None else torch.allclose(found.input, wanted, rtol=1e-4, atol=1e-7)
     print(said, "|", same, "|", "" if found is None else (found.target.equal(target), len(found.ledger)))
+    return said == "whole"
+
+
+enough, short = 400, 10
+assert within(enough) and not within(short)
+while enough - short > 8:
+    middle = (enough + short) // 2
+    enough, short = (middle, short) if within(middle) else (enough, middle)
+within(short)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are set the way of Linux")
 def test_a_batch_that_does_not_fit_is_halved_and_an_example_that_does_not_is_refused():
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=300, check=False)
+    # Freed memory goes back at once, so that limits mean the same every time.
+    env = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "1000000"}
+    command = [sys.executable, "-c", SCRIPT]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=env)
     assert done.returncode == 0, done.stderr[-2000:]
     lines = done.stdout.splitlines()
-    halved = [line for line in lines if "a batch of 8 does not fit" in line and "parts of 4 and 4" in line]
-    refused = [line for line in lines if line.startswith("refused") and "take a smaller batch" in line]
     assert lines[0].startswith("whole")
-    assert halved
-    assert refused
-    assert all(line.endswith("| True | (True, 7)") for line in lines if line not in refused)
+    assert lines[1].startswith("refused")
+    assert "take a smaller batch" in lines[1]
+    # Just below what the whole batch needs.
+    assert "a batch of 8 does not fit" in lines[-1]
+    assert "parts of 4 and 4" in lines[-1]
+    assert all(line.endswith("| True | (True, 7)") for line in lines if not line.startswith("refused"))
+
+
+@pytest.mark.parametrize(
+    "composite", [Uniform(Epsilon()), EpsilonPlusFlat(), EpsilonGammaBox(-3, 3)], ids=["epsilon", "plus", "box"]
+)
+def test_an_explanation_holds_at_most_twice_the_bytes_of_a_gradient(composite):
+    torch.manual_seed(0)
+    model = nn.Sequential(models.vgg16().features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10)).eval()
+    model.requires_grad_(False)
+    x = torch.randn(1, 3, 128, 128)
+    leaf = x.clone().requires_grad_()
+    lrp.explain(model, x, composite=composite)
+    gradient = peak(lambda: torch.autograd.grad(model(leaf).amax(), leaf))
+    assert peak(lambda: lrp.explain(model, x, composite=composite)) <= 2 * gradient

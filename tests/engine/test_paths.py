@@ -354,5 +354,5 @@ def test_a_best_path_that_is_not_there_is_refused():
     with refused(errors.InputError, "Viterbi"):
         session.best_path((0, 0, 0), semiring="boolean")
     with refused(errors.InputError, "no path"):
-        zeros = lrp.Session(session._model, torch.zeros(1, 2, 6, 6, dtype=torch.float64))
+        zeros = lrp.Session(session._reading.model, torch.zeros(1, 2, 6, 6, dtype=torch.float64))
         zeros.best_path((0, 0, 0))

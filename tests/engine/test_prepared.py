@@ -83,7 +83,7 @@ def test_weights_that_are_computed_are_watched_too(x, where):
     parametrizations.weight_norm(model[0])
     model.eval()
     before = lrp.explain(model, x, composite="epsilon-plus")
-    assert lrp.Session(model, x)._prepared.folded.bytes > 0
+    assert lrp.Session(model, x)._reading.prepared.folded.bytes > 0
     tensor = getattr(model[0].parametrizations.weight, where)
     tensor.data.copy_(tensor.detach().flip(0) * 1.5)
     after = lrp.Session(model, x)
@@ -95,7 +95,7 @@ def test_folded_weights_go_with_their_model(x):
     model = network()
     session = lrp.Session(model, x)
     kept = weakref.ref(prepare(model, session.graph, session.device).folded)
-    assert kept() is session._prepared.folded
+    assert kept() is session._reading.prepared.folded
     del session, model
     gc.collect()
     assert kept() is None
@@ -105,4 +105,4 @@ def test_networks_without_batch_norms_keep_nothing(x):
     plain = nn.Sequential(nn.Flatten(), nn.Linear(128, 3)).double().eval()
     session = lrp.Session(plain, x)
     session.relevance(composite="epsilon-plus")
-    assert session._prepared.folded.bytes == 0
+    assert session._reading.prepared.folded.bytes == 0

@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import lrp_explorer as lrp
 from lrp_explorer import rules
 from lrp_explorer.composites import EpsilonGammaBox, EpsilonPlus, Uniform
-from lrp_explorer.engine import propagate, walk
+from lrp_explorer.engine import propagate, reading, walk
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,36 @@ def test_another_start_is_never_taken_from_what_is_kept(model, x, settings):
     kept = lrp.Session(model, x)
     kept.relevance()
     assert torch.equal(kept.relevance(**settings).input, lrp.explain(model, x, **settings).input)
+
+
+class TestAnother:
+    def test_other_examples_are_explained_as_by_a_session_of_their_own(self, model, x):
+        first = lrp.Session(model, x[:1], memory=0)
+        found = first.another(x)
+        assert torch.equal(found.relevance().input, lrp.explain(model, x).input)
+        assert torch.equal(first.logits, model(x[:1]))
+
+    def test_the_model_is_not_read_again(self, model, x, monkeypatch):
+        first = lrp.Session(model, x[:1])
+        monkeypatch.setattr(reading, "traced", lambda *_: pytest.fail("traced again"))
+        monkeypatch.setattr(reading, "prepare", lambda *_: pytest.fail("prepared again"))
+        assert torch.equal(first.another(x[1:]).logits, model(x[1:]))
+
+    def test_but_for_changed_weights_and_another_shape(self, x):
+        torch.manual_seed(0)
+        norm = nn.BatchNorm2d(3)
+        model = nn.Sequential(nn.Conv2d(1, 3, 3), norm, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+        first = lrp.Session(model, x)
+        larger = torch.cat([x, x], -1)
+        assert torch.equal(first.another(larger).relevance().input, lrp.explain(model, larger).input)
+        with torch.no_grad():
+            norm.weight.mul_(3)
+        assert torch.equal(first.another(x).relevance().input, lrp.explain(model, x).input)
+
+    def test_what_is_not_finite_is_refused(self, model, x):
+        x[1, 0, 2, 3] = torch.inf
+        with pytest.raises(lrp.errors.InputError, match=r"1 of 192 values .* at index \(1, 0, 2, 3\)"):
+            lrp.Session(model, x[:1]).another(x)
 
 
 def test_a_dragged_gamma_gives_the_numbers_of_a_new_session(model, x):

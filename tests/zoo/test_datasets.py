@@ -50,6 +50,8 @@ def assert_read_together(data: zoo.ImageDataset, indices: list[int]) -> None:
     for (one, _), (other, _) in zip(together, alone, strict=True):
         assert (one.dtype, one.shape) == (other.dtype, other.shape)
         assert torch.equal(one, other)
+    whole = data.stacked(indices)
+    assert whole is None or torch.equal(whole, torch.stack([one for one, _ in alone]))
 
 
 @pytest.mark.parametrize("name", ["digits", "two-digits"])
@@ -93,7 +95,12 @@ def test_whoever_reads_one_example_in_another_way_reads_several_so_too():
         def __call__(self, image):
             return super().__call__(image) / 2
 
+    class Several(zoo.ImageDataset):
+        def __getitems__(self, indices):
+            return [(example / 2, label) for example, label in super().__getitems__(indices)]
+
     examples = zoo.load_dataset("digits").examples
+    assert Several("own", examples, Unit(), Unit().to_image).stacked([0, 5]) is None
     assert_read_together(Inverted("own", examples, Unit(), Unit().to_image), [0, 5, 9])
     assert_read_together(zoo.ImageDataset("own", examples, Halved(), Unit().to_image), [0, 5, 9])
 
