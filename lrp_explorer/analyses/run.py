@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -18,54 +17,11 @@ from lrp_explorer.analyses.choosing import Choice, Question, choose
 from lrp_explorer.analyses.control import Control
 from lrp_explorer.analyses.job import Job
 from lrp_explorer.analyses.masks import Masks, check_finite, finish
+from lrp_explorer.analyses.progress import EVERY, Listener, Phase, Progress, Rate
 from lrp_explorer.analyses.reductions import Reduction
 from lrp_explorer.analyses.runners import Runner
 from lrp_explorer.analyses.samples import Samples, samples
 from lrp_explorer.errors import Cancelled, InputError, NumericsError
-
-EVERY = 0.5
-"""Seconds between two updates."""
-
-WINDOW = 10.0
-"""Seconds over which the rate is taken."""
-
-Phase = Literal["waiting", "choosing", "folding", "paused", "cancelled", "done", "failed"]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is.
-
-    Attributes
-    ----------
-    phase : str
-        ``"waiting"``, ``"choosing"`` (which examples: reading labels, predicting classes), ``"folding"``,
-        ``"paused"``, ``"cancelled"``, ``"done"`` or ``"failed"``.
-    done, total : int
-        Examples folded or left out, and all of them; while choosing, those predicted and those to predict.
-    rate : float
-        Examples a second, over the last ten seconds; 0 until it is known.
-    seconds_left : float or None
-        At this rate; None until it is known.
-    cached : bool
-        Whether the masks were read from the cache.
-    """
-
-    phase: Phase
-    done: int
-    total: int
-    rate: float
-    seconds_left: float | None
-    cached: bool = False
-
-
-@dataclass
-class Listener:
-    """Who is told of a run, and when it was told last (seconds of the monotonic clock)."""
-
-    call: Callable[[Run], None]
-    every: float
-    told: float = 0.0
 
 
 class Run:
@@ -107,7 +63,7 @@ class Run:
         self._cached = False
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
-        self._seen: deque[tuple[float, int]] = deque()
+        self._rate = Rate()
 
     # Watching
 
@@ -120,9 +76,7 @@ class Run:
         """How far the run is, now."""
         with self._control.lock:
             phase: Phase = "paused" if self._control.paused and self._phase in ("choosing", "folding") else self._phase
-            done, total = self._done()
-            first, last = (self._seen[0], self._seen[-1]) if self._seen else ((0.0, 0), (0.0, 0))
-        rate = (last[1] - first[1]) / (last[0] - first[0]) if last[0] > first[0] else 0.0
+            (done, total), rate = self._done(), self._rate.value
         return Progress(phase, done, total, rate, (total - done) / rate if rate else None, self._cached)
 
     def snapshot(self) -> Masks | None:
@@ -165,14 +119,11 @@ class Run:
 
     def _heard(self) -> None:
         """Take note of the time, and let the listener look about twice a second."""
-        now = time.monotonic()
         with self._control.lock:
             if self._control.paused:
-                self._seen.clear()
+                self._rate.forget()
             else:
-                self._seen.append((now, self._done()[0]))
-            while self._seen and now - self._seen[0][0] > WINDOW:
-                self._seen.popleft()
+                self._rate.see(self._done()[0])
         self._tell()
 
     def _tell(self, all_of_them: bool = False) -> None:
@@ -274,14 +225,14 @@ class Run:
             self._error = error
 
     def _compute(self) -> None:
-        self._seen.clear()
+        self._rate.forget()
         if self._choice is None:
             self._phase = "choosing"
             self._job.check()
             choice = choose(self._job, self._question, self._runner, self._control)
             with self._control.lock:
                 self._choice = choice
-                self._seen.clear()
+                self._rate.forget()
         choice, kept = self._choice, None
         self._phase = "folding"
         if self._cache is not None and self._masks is None:

@@ -16,7 +16,7 @@ from lrp_explorer.engine.weights import Weights
 from lrp_explorer.rules import LinearRule, Share
 
 # What a step keeps of every example, by the first part of its key; all else is of the layer.
-BY_EXAMPLE = frozenset({"signed", "own", "stable", "below", "box"})
+BY_EXAMPLE = frozenset({"signed", "own", "stable", "lean", "box"})
 
 
 @dataclass
@@ -118,21 +118,29 @@ class LinearStep:
         return self.z if rule.bias == "absorb" or self.layer.bias is None else self.z - self.layer.bias
 
     def _by_sign(self, rule: LinearRule, above: Share, relevance: Tensor) -> Tensor:
-        """Execute p·c + q·c⁺ where z > 0 and p·c + q·c⁻ where z < 0 by w and w⁺ alone; inputs are not negative.
+        """Execute p·c + q·c⁺ where z > 0 and p·c + q·c⁻ where z < 0 in one go; inputs are not negative.
 
-        With s = R / S(…), s₋ its values where z < 0 and s₊ those where z > 0, and w⁻ = w − w⁺:
-        R_j = x_j · (wᵀ(p s + q s₋) + q w⁺ᵀ(s₊ − s₋)).
+        With w± = (w ± |w|) / 2 and s = R / S(…):
+        R_j = x_j · ((p + q/2) wᵀ s + (q/2) |w|ᵀ (s · sign z)).
         """
-        p, q = above.plain, above.positive
-        s = torch.add(self._stable(p, float(rule.stabilizer)), self._own(), alpha=q)
-        torch.div(relevance, s, out=s)
-        if above.factor != 1.0:
-            s.mul_(above.factor)
-        below = self.memo(("below",), lambda: (self.z < 0).to(s.dtype))
-        upward = torch.addcmul(s, s, below, value=-2.0)
-        plain = torch.addcmul(_times(s, p), s, below, value=q)
-        result = self.transposed(plain, 1.0, 0.0, 0.0)
-        return result.add_(self.transposed(upward, 0.0, 1.0, 0.0), alpha=q).mul_(self.x)
+        p, q = above.plain * above.factor, above.positive * above.factor
+        half = p + q / 2
+        s = torch.add(self._stable(above.plain, float(rule.stabilizer)), self._own(), alpha=above.positive)
+        lean = self.memo(("lean", q / 2 / half), lambda: self._lean(q / 2 / half), "lean")
+        if not self.weights.stackable:
+            torch.div(relevance, s, out=s)
+            result = self.transposed(s, 1.0, 0.0, 0.0)
+            result.add_(self.transposed(s.mul_(lean), 0.0, 1.0, -1.0))
+        else:
+            both, (plain, leaning) = self.weights.room(s)
+            torch.div(relevance, s, out=plain)
+            torch.mul(plain, lean, out=leaning)
+            result = self.weights.transpose_stacked(both, self.x)
+        return result.mul_(self.x).mul_(half)
+
+    def _lean(self, ratio: float) -> Tensor:
+        """The ratio with the sign of z."""
+        return torch.copysign(torch.full((), ratio, dtype=self.z.dtype, device=self.z.device), self.z)
 
     def _own(self) -> Tensor:
         """z⁺ where z is not negative, and z⁻ where it is; z⁻ = z − z⁺ is exact enough there."""

@@ -53,17 +53,44 @@ class Weights:
             made = self._memo(("weight", *share), lambda: torch.as_tensor(self.combined(*share)), "combined")
         return self._layer.transpose(s, made, x)
 
+    @property
+    def stackable(self) -> bool:
+        """Whether `transpose_stacked` serves the layer: every output sees every input, by one weight."""
+        return self._layer.dense and isinstance(self._layer.weight, Tensor)
+
+    def room(self, s: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Make room for two tensors like s, one after the other along the channels; all of it, and its halves."""
+        axis = 1 if torch.as_tensor(self._layer.weight).dim() > 2 else s.dim() - 1
+        shape = list(s.shape)
+        shape[axis] *= 2
+        both = s.new_empty(shape)
+        return both, both.chunk(2, axis)
+
+    def transpose_stacked(self, both: Tensor, x: Tensor) -> Tensor:
+        """Apply wᵀ to the first and abs(w)ᵀ to the second half of a tensor, and add up, all in one go."""
+
+        def stacked() -> Tensor:
+            weight = torch.as_tensor(self._layer.weight)
+            return torch.cat([weight, weight.abs()])
+
+        pack = self._layer.pack
+        if pack is not None and self._pays(both, x, 2):
+            made = self._memo(("packed", "stacked"), lambda: pack(stacked(), both, x))
+        else:
+            made = self._memo(("weight", "stacked"), stacked)
+        return self._layer.transpose(both, made, x)
+
     def _packed(self, share: Share, s: Tensor, x: Tensor) -> Tensor:
         pack = self._layer.pack
         assert pack is not None
         return self._memo(("packed", *share), lambda: pack(torch.as_tensor(self.combined(*share)), s, x))
 
-    def _pays(self, s: Tensor, x: Tensor) -> bool:
+    def _pays(self, s: Tensor, x: Tensor, times: int = 1) -> bool:
         """Whether to keep weights in another order: where that lasts, and they outweigh what they are multiplied by."""
         weight = self._layer.weight
         if self._layer.memo is None or self._layer.pack is None or not isinstance(weight, Tensor):
             return False
-        return weight.numel() > _OUTWEIGHS * (s.numel() + x.numel())
+        return times * weight.numel() > _OUTWEIGHS * (s.numel() + x.numel())
 
     def _part(self, share: Share) -> Tensor:
         if share not in self._parts:

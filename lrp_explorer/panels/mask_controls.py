@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets
 
 from lrp_explorer import semirings
-from lrp_explorer.analyses.run import Progress
+from lrp_explorer.analyses.progress import Progress
 from lrp_explorer.panels import frame, parameters
 from lrp_explorer.panels.chips import Chips
 from lrp_explorer.panels.mask_progress import progress_line

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lrp_explorer.analyses.run import Progress
+from lrp_explorer.analyses.progress import Progress
 
 
 def progress_line(progress: Progress | None, fresh: bool = True) -> str:

@@ -10,7 +10,8 @@ import ipywidgets
 
 from lrp_explorer.analyses.masks import Masks
 from lrp_explorer.analyses.mean_image import MeanImages
-from lrp_explorer.analyses.run import Progress, Run
+from lrp_explorer.analyses.progress import Progress
+from lrp_explorer.analyses.run import Run
 from lrp_explorer.panels import frame, mask_counts
 from lrp_explorer.panels.base import Panel
 from lrp_explorer.panels.catalogue import Catalogue

@@ -9,7 +9,8 @@ import lrp_explorer as lrp
 from lrp_explorer import semirings
 from lrp_explorer.analyses.aggregate import aggregate
 from lrp_explorer.analyses.masking import masked_prediction
-from lrp_explorer.analyses.run import Progress, Run
+from lrp_explorer.analyses.progress import Progress
+from lrp_explorer.analyses.run import Run
 from lrp_explorer.engine import Session
 from lrp_explorer.figures.probabilities import softmax
 from lrp_explorer.panels import mask_controls, mask_counts, mask_progress
