@@ -174,7 +174,13 @@ class Job:
         loaded = self.loaded()
         if self.device not in loaded.first:
             loaded.first[self.device] = Session(loaded.model, x[:1], self.device, memory=0)
-        return loaded.first[self.device].another(x, memory=0)
+        first = loaded.first[self.device]
+        if first.changed:
+            raise InputError(
+                f"the weights of {self.model.name} have changed since its first examples were folded, and masks of two "
+                "models would be mixed; aggregate again"
+            )
+        return first.another(x, memory=0)
 
     def _maps(self, batch: Batch, x: Tensor, control: Control) -> dict[str, Tensor]:
         session = self._session(x)

@@ -21,8 +21,9 @@ class Account:
     def book(self, relevance: Tensor, s: Tensor, z: Tensor, epsilon: float | Tensor, sign: int = 0) -> None:
         """Book what a division took: s = R / S(z), times what S added to z; and R itself where S(z) is 0."""
         self.to_epsilon = self.to_epsilon + per_example(s * (stabilize(z, epsilon, sign) - z))
-        if _is_zero(epsilon):
-            self.other = self.other + per_example(torch.where((z == 0).expand_as(s), relevance, 0.0))
+        vanishing = _vanishing(z, epsilon)
+        if vanishing is not None:
+            self.other = self.other + per_example(torch.where(vanishing.expand_as(s), relevance, 0.0))
 
 
 def per_example(tensor: Tensor) -> Tensor:
@@ -51,8 +52,8 @@ def stabilize(z: Tensor, epsilon: float | Tensor, sign: int = 0, *, fresh: bool 
 
 
 def divide(relevance: Tensor, z: Tensor, epsilon: float | Tensor, sign: int = 0, *, fresh: bool = False) -> Tensor:
-    """Return R / S(z), which nobody else holds; where S(z) is 0 (possible with ε = 0 only), 0. See `stabilize`."""
-    vanishing = z == 0 if _is_zero(epsilon) else None
+    """Return R / S(z), which nobody else holds; where S(z) is 0 (possible where ε is 0 only), 0. See `stabilize`."""
+    vanishing = _vanishing(z, epsilon)
     stabilized = stabilize(z, epsilon, sign, fresh=fresh)
     if relevance.shape == stabilized.shape:
         quotient = torch.div(relevance, stabilized, out=stabilized)
@@ -63,5 +64,8 @@ def divide(relevance: Tensor, z: Tensor, epsilon: float | Tensor, sign: int = 0,
     return quotient
 
 
-def _is_zero(epsilon: float | Tensor) -> bool:
-    return not isinstance(epsilon, Tensor) and epsilon == 0
+def _vanishing(z: Tensor, epsilon: float | Tensor) -> Tensor | None:
+    """Where S(z) is 0; None where that cannot be. Relative to a layer that says nothing, ε is 0, too."""
+    if isinstance(epsilon, Tensor):
+        return (z == 0) & (epsilon == 0)
+    return z == 0 if epsilon == 0 else None

@@ -35,6 +35,11 @@ def check_input(model: nn.Module, x: object) -> Tensor:
         raise InputError(
             f"x has shape {tuple(x.shape)}, but (batch, ...) is expected; add a batch axis by x.unsqueeze(0)"
         )
+    for what, tensor in (("x", x), ("the model", next(model.parameters(), x))):
+        if tensor.device.type == "meta":
+            raise InputError(f"{what} is on the device 'meta', where there are no values; expected one with values")
+    if x.layout != torch.strided:
+        raise InputError(f"x has the layout {x.layout}, but a dense tensor is expected; use x.to_dense()")
     if x.shape[0] == 0 or x.numel() == 0:
         raise InputError(f"x has shape {tuple(x.shape)}: the batch is empty, at least one example is expected")
     if not x.dtype.is_floating_point:
@@ -110,6 +115,11 @@ def start_relevance(seed: str | Tensor, logits: Tensor, target: Tensor) -> Tenso
             bad = seed[~torch.isfinite(seed)][0].item()
             raise InputError(f"seed holds {bad}, but finite numbers are expected")
         return seed.detach().to(logits, copy=True)
+    if not isinstance(seed, str):
+        raise InputError(
+            f"seed is {seed!r} ({type(seed).__name__}), but one of {', '.join(SEEDS)} or a (batch, classes) tensor is "
+            "expected"
+        )
     if seed not in SEEDS:
         raise unknown_name("seed", seed, SEEDS, "A (batch, classes) tensor is accepted too.")
     column = target[:, None]
@@ -131,11 +141,13 @@ def start_relevance(seed: str | Tensor, logits: Tensor, target: Tensor) -> Tenso
 def traced(model: nn.Module, x: Tensor) -> Graph:
     """Trace, and if that fails because the model cannot take `x`, say that instead."""
     try:
-        parameter = next(model.parameters(), x)
-        return trace(model, torch.empty(x.shape, dtype=x.dtype, device=parameter.device))
+        graph = trace(model, x)
     except ModelError as refusal:
         _explain_refusal(model, x, refusal)
         raise
+    if graph.output not in graph.layers:
+        raise ModelError(f"the output of {type(model).__name__} does not depend on its input: nothing can be explained")
+    return graph
 
 
 def _explain_refusal(model: nn.Module, x: Tensor, refusal: ModelError) -> None:

@@ -97,7 +97,7 @@ class LinearStep:
         """Return factor / S(denominator) of a share, at the outputs that it serves."""
         denominator, sign, fresh = self._denominator(rule, share)
         epsilon = self._epsilon(rule)
-        if isinstance(epsilon, Tensor) or epsilon > 0.0:
+        if not isinstance(epsilon, Tensor) and epsilon > 0.0:
             s = stabilize(denominator, epsilon, sign, fresh=fresh).reciprocal_()
         else:
             s = divide(torch.ones_like(denominator), denominator, epsilon, sign)

@@ -70,10 +70,12 @@ def _forms(model: nn.Module, graph: Graph, weights: dict[str, Tensor], device: t
 
     Versions of tensors do not tell of changes through ``tensor.data``, so all weights that are folded are read.
     """
-    used = [weights[name] for name in sorted(_folds(graph)) if name in weights]
+    names, calls = _folds(graph)
+    used = [weights[name] for name in sorted(names) if name in weights]
     if not used:
         return Cache(0)
-    key, values = (device, [(tensor.shape, tensor.dtype) for tensor in used]), _fingerprint(used)
+    # The same weights may be folded in another way: with another ε of a batch norm, by another factor.
+    key, values = (device, [(tensor.shape, tensor.dtype) for tensor in used], calls), _fingerprint(used)
     kept = _folded.get(model)
     if kept is None or kept[0] != key or not all(map(torch.equal, kept[1], values)):
         budget = min(_FORMS * sum(size(tensor) for tensor in used), default_budget(device))
@@ -81,17 +83,21 @@ def _forms(model: nn.Module, graph: Graph, weights: dict[str, Tensor], device: t
     return kept[2]
 
 
-def _folds(graph: Graph) -> set[str]:
-    """Names of all constants that layers with folded batch norms take, or compute their weights from."""
+def _folds(graph: Graph) -> tuple[set[str], list[Any]]:
+    """Names of all constants that layers with folded batch norms take, or compute their weights from; and how."""
     found: set[str] = set()
+    calls = []
     todo = [call for node in graph if node.folded for call in (node, *node.folded)]
     while todo:
         call = todo.pop()
+        calls.append((call.name, call.op, call.args, dict(call.kwargs)))
         names = {name for argument in (*call.args, *call.kwargs.values()) for name in _names(argument)} - found
         found |= names
         # Such as the direction and length that a normalised weight is made of.
-        todo += [graph.by_name[name] for name in names if name in graph.by_name and not graph.by_name[name].inputs]
-    return found
+        todo += [
+            graph.by_name[name] for name in sorted(names) if name in graph.by_name and not graph.by_name[name].inputs
+        ]
+    return found, calls
 
 
 def _names(argument: Any) -> Iterator[str]:
@@ -104,7 +110,9 @@ def _names(argument: Any) -> Iterator[str]:
 
 def _fingerprint(tensors: Sequence[Tensor]) -> list[Tensor]:
     """Vectors as they are, and random sums of the rows of all else: never equal by chance."""
-    rows = [tensor.reshape(len(tensor), -1) for tensor in tensors if tensor.dim() > 1 and tensor.is_floating_point()]
+    # Sums of half precision would not tell small changes.
+    many = [tensor for tensor in tensors if tensor.dim() > 1 and tensor.is_floating_point()]
+    rows = [(tensor.float() if tensor.itemsize < 4 else tensor).reshape(len(tensor), -1) for tensor in many]
     longest = max((row.shape[1] for row in rows), default=0)
     random = torch.randn(longest, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     factors = {row.dtype: random.to(row.device, row.dtype) for row in rows}

@@ -16,6 +16,7 @@ from lrp_explorer.engine.prepared import Prepared, prepare
 from lrp_explorer.engine.record import Record, record
 from lrp_explorer.errors import InputError
 from lrp_explorer.graph import INPUT
+from lrp_explorer.graph.trace import exporting
 
 
 class Reading:
@@ -28,7 +29,7 @@ class Reading:
         self.graph = traced(model, x)
         self.bounds = getattr(model, "input_bounds", None)
         self._shape = x.shape[1:]
-        with full_precision(), _reporting(x, self.device):
+        with full_precision(), _reporting(x, self.device), exporting:
             self.prepared = prepare(model, self.graph, self.device)
         self._versions = self.versions()
 
@@ -41,15 +42,21 @@ class Reading:
         """Number the changes of every weight so far; those through ``tensor.data`` are not counted."""
         return [tensor._version for tensor in self.weights.values()]
 
+    @property
+    def changed(self) -> bool:
+        """Whether weights were written to since the model was read."""
+        return self.versions() != self._versions
+
     def serves(self, x: Tensor) -> bool:
         """Whether examples are of the shape that was read, and the weights are still what they were."""
-        return x.shape[1:] == self._shape and self.graph.batch in (None, len(x)) and self.versions() == self._versions
+        return x.shape[1:] == self._shape and self.graph.batch in (None, len(x)) and not self.changed
 
     def record(self, x: Tensor) -> Record:
         """Run the model once."""
         x = check_input(self.model, x)
         with full_precision(), _reporting(x, self.device):
-            return record(self.graph, self.prepared, x.to(self.device))
+            # A model may be traced with views that only this order of the memory allows.
+            return record(self.graph, self.prepared, x.to(self.device).contiguous())
 
     def check_unchanged(self, recorded: Record) -> None:
         """Refuse a recorded forward that the model, as it is now, would not repeat.

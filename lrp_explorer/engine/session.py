@@ -31,6 +31,9 @@ from lrp_explorer.results import CoverageRow, PathRelevance, PathStep, Relevance
 from lrp_explorer.rules import Rule
 from lrp_explorer.semirings import Real, Semiring, Viterbi
 
+# Tensors made in inference mode could not be watched for changes, nor differentiated; theirs goes on after the call.
+_recording = torch.inference_mode(False)
+
 # Examples that the settings of a sweep run as one batch.
 _TOGETHER = 8
 
@@ -63,6 +66,7 @@ class Session:
         See the messages.
     """
 
+    @_recording
     def __init__(
         self, model: nn.Module, x: Tensor, device: str | torch.device = "auto", memory: int | None = None
     ) -> None:
@@ -76,6 +80,7 @@ class Session:
         self._walk = Walk(self.record, default_budget(self.device) if memory is None else memory)
         self._lock = threading.Lock()
 
+    @_recording
     def another(self, x: Tensor, memory: int | None = None) -> Session:
         """Record other examples by the model as this session read it: what is known of the model is not read again.
 
@@ -98,6 +103,11 @@ class Session:
         return f"Session({type(self._reading.model).__name__}, batch {len(self.logits)}, {self.device}, {exactly})"
 
     @property
+    def changed(self) -> bool:
+        """Whether the model's weights were written to since this session read them (but through ``tensor.data``)."""
+        return self._reading.changed
+
+    @property
     def cache(self) -> Cache:
         """What is kept beside the recording."""
         return self._walk.cache
@@ -107,6 +117,7 @@ class Session:
         """Names of all layers, input side first, ``"input"`` included."""
         return list(self.graph.layers)
 
+    @_recording
     def coverage(
         self, composite: str | Composite = "epsilon-plus-flat", semiring: str | Semiring = "real"
     ) -> Table[CoverageRow]:
@@ -114,6 +125,7 @@ class Session:
         algebra = semirings.build(semiring)
         return coverage_rows(self.graph, self._built(composite), algebra, self.device, self._reading.weights)
 
+    @_recording
     def relevance(
         self,
         target: int | Tensor | None = None,
@@ -170,6 +182,7 @@ class Session:
         maps = self._retrying(lambda: self._walk.paths(rules, algebra, start, should_stop))
         return path_answer(self.graph, self.logits, algebra, chosen, targets, start, maps)
 
+    @_recording
     def best_path(
         self,
         index: Sequence[int],
@@ -210,6 +223,7 @@ class Session:
         with self._lock, torch.no_grad(), full_precision():
             return best_path(self.record, rules, algebra, found.maps, tuple(int(i) for i in index), self._walk.memo)
 
+    @_recording
     def sweep(
         self,
         parameter: str,
@@ -306,5 +320,5 @@ class Session:
 
 def _seed_key(seed: str | Tensor, targets: Tensor) -> Any:
     if isinstance(seed, Tensor):
-        return seed.detach().cpu().numpy().tobytes()
+        return seed.detach().cpu().double().numpy().tobytes()
     return seed, tuple(targets.tolist())

@@ -7,9 +7,9 @@ import io
 import logging
 import warnings
 import weakref
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import torch
@@ -21,10 +21,15 @@ from lrp_explorer.graph.convert import convert
 from lrp_explorer.graph.functional import make_functional
 from lrp_explorer.graph.nodes import Graph
 from lrp_explorer.graph.source import offending_line
+from lrp_explorer.graph.structure import structure
 
 _NOISY = ("torch.fx.experimental.symbolic_shapes", "torch.export", "torch._subclasses.fake_tensor")
 _cache: weakref.WeakKeyDictionary[nn.Module, dict[Any, Graph]] = weakref.WeakKeyDictionary()
-_lock = Lock()
+# Graphs of one model, for inputs of different shapes and for what it was before it was changed.
+_MOST = 16
+
+exporting = RLock()
+"""Held while a model is exported, which puts tensors of its own into it: who reads a model's weights holds it, too."""
 
 
 def trace(model: nn.Module, x: Tensor) -> Graph:
@@ -37,7 +42,7 @@ def trace(model: nn.Module, x: Tensor) -> Graph:
     model : nn.Module
         A classifier: one tensor in, one tensor ``(batch, classes)`` out.
     x : Tensor
-        Input of shape ``(batch, ...)``; only its shape, dtype and device count.
+        Input of shape ``(batch, ...)``; only its shape and dtype count, and its device where the model has no weights.
 
     Returns
     -------
@@ -54,13 +59,15 @@ def trace(model: nn.Module, x: Tensor) -> Graph:
     UserWarning
         When the model is in training mode (it is explained as in evaluation mode), or ends in a softmax.
     """
-    with _lock:
-        # An export puts its own tensors into the model while it lasts; its structure is only read between exports.
-        key = (tuple(x.shape[1:]), x.dtype, x.device.type, _structure(model))
+    with exporting:
+        x = torch.empty(x.shape, dtype=x.dtype, device=next(model.parameters(), x).device)
+        key = (tuple(x.shape[1:]), x.dtype, x.device.type, structure(model))
         graphs = _cache.setdefault(model, {})
         graph = graphs.get(key)
         if graph is None or graph.batch not in (None, x.shape[0]):
             program, batch = _export(evaluation_view(model), x)
+            while len(graphs) >= _MOST:
+                del graphs[next(iter(graphs))]
             graph = graphs[key] = canonize(convert(program, batch))
     if any(module.training for module in model.modules()):
         warnings.warn(
@@ -78,27 +85,6 @@ def trace(model: nn.Module, x: Tensor) -> Graph:
             stacklevel=3,
         )
     return graph
-
-
-def _structure(model: nn.Module) -> Hashable:
-    """Fingerprint of all but the weights that decides what the model computes, hooks and plain attributes too."""
-    skipped = ("_parameters", "_buffers", "_modules", "training")
-    return tuple(
-        (name, type(module), tuple((k, _print(v)) for k, v in vars(module).items() if k not in skipped))
-        for name, module in model.named_modules(remove_duplicate=False)
-    )
-
-
-def _print(value: Any) -> Hashable:
-    if isinstance(value, Tensor):
-        return id(value), value._version
-    if isinstance(value, Mapping):
-        return tuple((_print(k), _print(v)) for k, v in value.items())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return type(value), tuple(_print(item) for item in value)
-    if isinstance(value, (bool, int, float, str, bytes, type(None))):
-        return type(value), value
-    return id(value)
 
 
 def evaluation_view(model: nn.Module) -> nn.Module:

@@ -26,7 +26,12 @@ class Bound:
     """
 
     def __init__(self, value: float | Sequence[float] | Tensor) -> None:
-        tensor = torch.as_tensor(value, dtype=torch.float64).detach().cpu()
+        try:
+            tensor = torch.as_tensor(value, dtype=torch.float64).detach().cpu()
+        except (TypeError, ValueError, RuntimeError):
+            raise InputError(
+                f"a bound of the input space is {value!r}, but a number, one for each channel or a tensor is expected"
+            ) from None
         if tensor.numel() == 1:
             tensor = tensor.reshape(())
         if tensor.dim() >= 3 and tensor.shape[0] == 1:

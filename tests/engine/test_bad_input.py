@@ -1,5 +1,6 @@
 """Bad input is refused before anything is computed, in words that name the value, what was expected, what to do."""
 
+import copy
 import math
 import re
 
@@ -82,6 +83,38 @@ def test_values_that_are_no_numbers_are_located(model, x, value, word):
     bad[1, 2, 5, 3] = value
     with refused(InputError, word, r"1, 2, 5, 3"):
         lrp.explain(model, bad, device="cpu")
+
+
+@pytest.mark.parametrize("words", [("sparse", "to_dense"), ("meta", "x is")])
+def test_tensors_without_values_in_a_row(model, x, words):
+    with refused(InputError, *words):
+        lrp.explain(model, x.to_sparse() if "sparse" in words else x.to("meta"), device="cpu")
+
+
+def test_a_model_without_values(model, x):
+    with refused(InputError, "the model", "meta"):
+        lrp.explain(copy.deepcopy(model).to("meta"), x, device="cpu")
+
+
+def test_an_output_that_no_input_reaches(x):
+    class Fixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bias = nn.Parameter(torch.ones(3))
+
+        def forward(self, x):
+            return self.bias.expand(len(x), 3) * 2.0
+
+    with refused(ModelError, "Fixed", "does not depend on its input"):
+        lrp.explain(Fixed().eval(), x, device="cpu")
+
+
+def test_a_start_in_another_library(model, x):
+    logits = model(x).detach()
+    with refused(InputError, "ndarray", "tensor"):
+        lrp.explain(model, x, seed=logits.numpy(), device="cpu")
+    half = lrp.explain(model, x, seed=logits.bfloat16(), device="cpu")
+    assert torch.equal(half.start, logits.bfloat16().float())
 
 
 def test_something_that_is_no_model(x):

@@ -106,3 +106,20 @@ def test_networks_without_batch_norms_keep_nothing(x):
     session = lrp.Session(plain, x)
     session.relevance(composite="epsilon-plus")
     assert session._reading.prepared.folded.bytes == 0
+
+
+def test_another_epsilon_of_a_batch_norm_is_another_fold(x):
+    model = network()
+    lrp.explain(model, x)
+    model[1].eps = 1.0
+    torch.testing.assert_close(lrp.Session(model, x).logits, model(x).detach(), rtol=1e-12, atol=1e-12)
+
+
+def test_half_precision_tells_every_single_weight():
+    model = network().bfloat16()
+    x = torch.randn(2, 2, 8, 8, dtype=torch.bfloat16)
+    graph, device = lrp.Session(model, x).graph, torch.device("cpu")
+    for place in range(model[0].weight.numel()):
+        kept = prepare(model, graph, device).folded
+        model[0].weight.data.view(-1)[place] *= 1.0078125
+        assert prepare(model, graph, device).folded is not kept

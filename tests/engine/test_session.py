@@ -255,3 +255,28 @@ def test_averages_count_as_layers_of_equal_weights_in_double_precision():
     for _ in range(2):
         found, wanted = (lrp.Session(model, x).relevance(target=1, composite=composite) for model in (net, same))
         torch.testing.assert_close(found.input, wanted.input, rtol=1e-13, atol=1e-15)
+
+
+class TestWhereTheCallComesFrom:
+    def test_inference_mode_changes_nothing(self, model, x):
+        wanted = lrp.explain(model, x, target=1)
+        with torch.inference_mode():
+            found = lrp.explain(model, x.clone(), target=1)
+            swept = lrp.Session(model, x.clone()).sweep("target", [0, 1])
+        assert torch.equal(found.input, wanted.input)
+        torch.testing.assert_close(swept[1].input, wanted.input)
+        assert not found.input.is_inference()
+        assert [row.layer for row in found.ledger] == [row.layer for row in wanted.ledger]
+
+    def test_nor_does_the_order_of_the_memory(self):
+        net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)).eval()
+        own = nn.Sequential(Lerp(), net).eval()
+        x = torch.randn(2, 3, 6, 6)
+        wanted = lrp.explain(own, x).input
+        for order in (x.contiguous(memory_format=torch.channels_last), x.transpose(2, 3).contiguous().transpose(2, 3)):
+            torch.testing.assert_close(lrp.explain(own, order).input, wanted)
+
+
+class Lerp(nn.Module):
+    def forward(self, x):
+        return torch.lerp(x, torch.ones_like(x), 0.25).flatten(2).reshape(x.shape)

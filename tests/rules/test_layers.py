@@ -207,3 +207,20 @@ def test_attention_with_a_mask_is_its_parts_one_after_the_other(from_input):
     for row in found[1].ledger:
         missing = row.relevance_in - row.relevance_out - row.to_bias - row.to_epsilon - row.other
         assert abs(missing) <= 1e-10 * max(abs(row.relevance_in), row.magnitude), row
+
+
+@pytest.mark.parametrize("relative", ["rms", "std"])
+def test_a_layer_that_says_nothing_hands_nothing_down(relative):
+    """ε relative to zeros is zero: nothing is divided, and the ledger says where relevance stayed."""
+    net = nn.Sequential(nn.Linear(4, 5, bias=False), nn.ReLU(), nn.Linear(5, 3)).double().eval()
+    x = torch.zeros(2, 4, dtype=torch.float64)
+    x[1] = 1.0
+    rule = rules.Epsilon(0.25, relative=relative)
+    found = lrp.explain(net, x, target=0, composite=lrp.composites.Uniform(rule))
+    assert torch.equal(found.input[0], torch.zeros(4, dtype=torch.float64))
+    torch.testing.assert_close(
+        found.input[1:], lrp.explain(net, x[1:], target=0, composite=lrp.composites.Uniform(rule)).input
+    )
+    for row in found.ledger:
+        lost = row.to_bias + row.to_epsilon + row.other
+        assert row.relevance_in - row.relevance_out == pytest.approx(lost, abs=1e-12)
