@@ -178,6 +178,11 @@ class Session:
             raise InputError(
                 f"seed is {seed!r}, but paths start with 𝟙 at the target: leave seed out, or take semiring='real'"
             )
+        if self.logits.dtype == torch.float16:
+            raise InputError(
+                "the model computes in float16, which ends at 65504, and factors 1 / z of edges go beyond; use "
+                "model.float() or model.bfloat16() for semirings other than the real one"
+            )
         start = start_elements(algebra, self.logits, targets)
         maps = self._retrying(lambda: self._walk.paths(rules, algebra, start, should_stop))
         return path_answer(self.graph, self.logits, algebra, chosen, targets, start, maps)

@@ -161,3 +161,9 @@ def test_after_an_error_the_session_goes_on(session):
     with pytest.raises(LrpError):
         session.relevance(target=99)
     assert session.relevance(target=1).input.isfinite().all()
+
+
+def test_paths_in_a_precision_that_their_factors_leave():
+    half = nn.Sequential(nn.Linear(8, 3), nn.ReLU()).half().eval()
+    with refused(InputError, "float16", "bfloat16"):
+        lrp.explain(half, torch.ones(1, 8, dtype=torch.float16), semiring="bottleneck", device="cpu")
