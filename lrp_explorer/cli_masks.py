@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from lrp_explorer.errors import InputError
+from lrp_explorer.errors import Cancelled, InputError
 
 COMMAS = "separated by commas (default: %(default)s)"
 OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -54,12 +55,28 @@ def run(options: argparse.Namespace) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out is {options.out!r}, which is a file; expected a folder")
     # Before hours of computation, not after them.
-    folder.mkdir(parents=True, exist_ok=True)
+    with _made(folder):
+        try:
+            masks = _computed(options)
+        except Cancelled as error:
+            print(f"lrp-explorer: {error}", file=sys.stderr)
+            raise KeyboardInterrupt from error
+        masks.save(folder / "masks.safetensors")
+        for layer in masks.layers:
+            _picture(masks, layer, folder)
+        for note in masks.notes:
+            print(note)
+        print(f"{folder}: {masks!r}")
+        if not masks.complete:
+            raise KeyboardInterrupt
+
+
+def _computed(options: argparse.Namespace) -> Any:
     from lrp_explorer.analyses.aggregate import aggregate
 
     semiring, theta = _semiring(options.semiring, options.theta)
     with _stopped_by_interrupt() as interrupted:
-        masks = aggregate(
+        return aggregate(
             options.model,
             options.dataset,
             classes=None if options.classes is None else _listed(options.classes),
@@ -81,14 +98,20 @@ def run(options: argparse.Namespace) -> None:
             split=options.split,
             weights=options.weights,
         )
-    masks.save(folder / "masks.safetensors")
-    for layer in masks.layers:
-        _picture(masks, layer, folder)
-    for note in masks.notes:
-        print(note)
-    print(f"{folder}: {masks!r}")
-    if not masks.complete:
-        raise KeyboardInterrupt
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a folder; where nothing comes of it, what is still empty is removed again."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for place in missing:
+                place.rmdir()
+        raise
 
 
 @contextmanager

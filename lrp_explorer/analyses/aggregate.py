@@ -188,9 +188,10 @@ def prepare(
         raise InputError(f"seed is a {type(seed).__name__}; expected a name, as each example has a start of its own")
     criterion = Criterion(checked_theta(theta), cost=isinstance(algebra, semirings.Tropical))
     reductions = parse(reduce, criterion, everywhere=isinstance(algebra, semirings.Bottleneck))
-    layers = (layer,) if isinstance(layer, str) else tuple(layer)
-    if not layers or len(set(layers)) < len(layers):
-        raise InputError(f"layer is {layer!r}; expected at least one layer, and each once")
+    layers = (layer,) if isinstance(layer, str) or not isinstance(layer, Iterable) else tuple(layer)
+    named = all(isinstance(one, str) for one in layers)
+    if not named or not layers or len(set(layers)) < len(layers):
+        raise InputError(f"layer is {layer!r}; expected names of layers, at least one, and each once")
     job = Job(
         ModelSource.of(model, weights), DataSource.of(dataset, split), Layout(layers, accumulators(reductions)),
         composite, algebra, seed, device, skip_nonfinite,

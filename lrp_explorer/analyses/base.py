@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lrp_explorer.errors import DataError
+
 
 class Accumulator(ABC):
     """Abstract: folds values of one layer over the examples of one class; a new one is empty."""
@@ -89,6 +91,7 @@ class State:
         self.groups: dict[int, Group] = {}
         self.skipped: list[int] = []
         self.notes: dict[str, None] = {}
+        self._first: dict[str, tuple[int, tuple[int, ...]]] = {}
 
     @property
     def count(self) -> int:
@@ -104,7 +107,14 @@ class State:
             Layer → relevance ``(batch, ...)``.
         classes, ids : Tensor
             Class and index of each example ``(batch,)``.
+
+        Raises
+        ------
+        DataError
+            If relevance differs in shape from that of the examples before; the message names the example.
         """
+        for layer, values in maps.items():
+            self._check(layer, int(ids[0]), tuple(values.shape[1:]))
         # NumPy has no bfloat16; float32 holds its values exactly.
         maps = {layer: v.float() if v.dtype == torch.bfloat16 else v for layer, v in maps.items()}
         places: dict[int, list[int]] = {}
@@ -114,7 +124,9 @@ class State:
             self._group(chosen).add({layer: _rows(v, rows) for layer, v in maps.items()}, _rows(ids, rows))
 
     def merge(self, other: State) -> None:
-        """Fold in what another state has seen."""
+        """Fold in what another state has seen; raises `DataError` as `add` does."""
+        for layer, (index, shape) in other._first.items():
+            self._check(layer, index, shape)
         for chosen, group in other.groups.items():
             self._group(chosen).merge(group)
         self.skipped += other.skipped
@@ -126,6 +138,15 @@ class State:
         for chosen in sorted(set(classes) & set(self.groups)):
             total.merge(self.groups[chosen])
         return total
+
+    def _check(self, layer: str, index: int, shape: tuple[int, ...]) -> None:
+        # Otherwise NumPy would broadcast one shape to the other where it can.
+        first, known = self._first.setdefault(layer, (index, shape))
+        if shape != known:
+            raise DataError(
+                f"example {index} has shape {shape} at layer {layer!r}, but example {first} has {known}; expected one "
+                "shape: crop or resize while preprocessing"
+            )
 
     def _group(self, chosen: int) -> Group:
         if chosen not in self.groups:

@@ -91,7 +91,7 @@ def choose(job: Job, question: Question, runner: Runner, control: Control) -> Ch
             chooser.offer(index, one)
     else:
         chooser.offer_all(labels(loaded.data, control.check))
-    rows = chooser.rows()
+    rows = chooser.rows(skipped)
     ids, classes = interleaved(rows, batch)
     return Choice(
         Rows(

@@ -79,7 +79,11 @@ class Masks:
         return len(self.skipped_examples)
 
     def __getitem__(self, name: str | Name) -> np.ndarray:
-        layer, reduction = (self._only_layer(name), name) if isinstance(name, str) else name
+        if isinstance(name, str):
+            name = self._only_layer(name), name
+        if not isinstance(name, tuple) or len(name) != 2 or not all(isinstance(part, str) for part in name):
+            raise InputError(f"masks are asked for {name!r}; expected a reduction, or a layer and a reduction")
+        layer, reduction = name
         if layer not in self.layers:
             raise unknown_name("layer of these masks", layer, self.layers)
         reduction = reduction.replace(" ", "")

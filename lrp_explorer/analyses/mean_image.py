@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from lrp_explorer.analyses.choosing import Choice
 from lrp_explorer.analyses.masks import ALL
 from lrp_explorer.analyses.selection import batch_size
 from lrp_explorer.analyses.sources import batch_of, read
-from lrp_explorer.errors import unknown_name
+from lrp_explorer.errors import DataError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class MeanImages:
     counts : tuple of int
         Examples behind each row.
     values : ndarray of float64
-        ``(rows, channels, height, width)``, in units of the model's input.
+        ``(rows, channels, height, width)``, in units of the model's input; NaN where no example is left.
     """
 
     classes: tuple[int | str, ...]
@@ -41,7 +41,9 @@ class MeanImages:
         return self.values[self.classes.index(chosen)]
 
 
-def mean_images(dataset: Any, choice: Choice, check: Callable[[], None] = lambda: None) -> MeanImages:
+def mean_images(
+    dataset: Any, choice: Choice, check: Callable[[], None] = lambda: None, skipped: Collection[int] = ()
+) -> MeanImages:
     """Average the examples that masks are folded from, summed in double precision.
 
     Parameters
@@ -52,6 +54,8 @@ def mean_images(dataset: Any, choice: Choice, check: Callable[[], None] = lambda
         Which examples: `Run.choice` of the masks.
     check : callable, optional
         Called between batches; may raise to give up.
+    skipped : collection of int, optional
+        Examples that the masks left out as not finite: their `Masks.skipped_examples`.
 
     Returns
     -------
@@ -60,27 +64,33 @@ def mean_images(dataset: Any, choice: Choice, check: Callable[[], None] = lambda
     Raises
     ------
     DataError
-        If examples differ in shape, or one cannot be read.
+        If examples differ in shape, one cannot be read, or none is left.
     """
+    left_out = frozenset(skipped)
     rows: dict[int, list[int]] = {one: [] for one in choice.rows.classes}
     for batch in (batch for shard in choice.shards for batch in shard.batches):
         for index, one in zip(batch.ids, batch.classes, strict=True):
-            rows[one].append(index)
-    totals = [_total(dataset, ids, check) for ids in rows.values()]
+            if index not in left_out:
+                rows[one].append(index)
+    first = next((ids[0] for ids in rows.values() if ids), None)
+    if first is None:
+        raise DataError(f"no example is left for a mean image: all {choice.total} are skipped; check the data")
+    shape = tuple(read(dataset, [first])[0][0].shape)
+    totals = [_total(dataset, ids, first, shape, check) for ids in rows.values()]
     counts = [len(ids) for ids in rows.values()]
-    means = [total / count for total, count in zip(totals, counts, strict=True)]
+    means = [total / count if count else np.full(shape, np.nan) for total, count in zip(totals, counts, strict=True)]
     pooled = sum(totals[1:], totals[0]) / sum(counts)
     return MeanImages((*rows, ALL), (*counts, sum(counts)), np.stack([*means, pooled]))
 
 
-def _total(dataset: Any, ids: list[int], check: Callable[[], None]) -> np.ndarray:
-    size = batch_size(read(dataset, ids[:1])[0][0].shape)
-    total: Any = 0.0
+def _total(dataset: Any, ids: list[int], first: int, shape: tuple[int, ...], check: Callable[[], None]) -> np.ndarray:
+    size = batch_size(shape)
+    total = np.zeros(shape)
     for begin in range(0, len(ids), size):
         check()
         part = ids[begin : begin + size]
-        # The first example stands for the shape that all of them need.
-        known = ids[:1] if begin else []
+        # The first example of all stands for the shape that every one needs.
+        known = [first] if part[0] != first else []
         x = batch_of(dataset, [*known, *part], None)[len(known) :]
         total = total + x.sum(0, dtype=torch.float64).numpy()
     return total

@@ -222,6 +222,8 @@ def parse(names: str | Iterable[str], criterion: Criterion, everywhere: bool = F
     InputError
         For a share q out of range, for none at all, and for one asked for twice.
     """
+    if not isinstance(names, (str, Iterable)):
+        raise InputError(f"reduce is {names!r}; expected some of {', '.join(NAMES)}")
     names = [names] if isinstance(names, str) else list(names)
     if not names:
         raise InputError(f"reduce is empty; expected some of {', '.join(NAMES)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,11 @@ class Criterion:
             return values
         if self.theta is None:
             return values < math.inf if self.cost else values > 0
-        return values <= self.theta if self.cost else values >= self.theta
+        if isinstance(values, torch.Tensor) and values.dtype == torch.bfloat16:
+            # NumPy, which rounds θ below, has no bfloat16; float32 holds its values exactly.
+            values = values.float()
+        kind = np.dtype(str(values.dtype).removeprefix("torch."))
+        return values <= -_rounded_up(-self.theta, kind) if self.cost else values >= _rounded_up(self.theta, kind)
 
     def level(self, values: np.ndarray, rank: int) -> np.ndarray:
         """Give the value that decides whether a neuron is relevant in at least `rank` of the examples (first axis).
@@ -50,10 +55,27 @@ class Criterion:
         return f"R {'≤' if self.cost else '≥'} {self.theta:g}"
 
 
+@lru_cache
+def _rounded_up(theta: float, kind: np.dtype[Any]) -> float:
+    """Give the least number of a type that is not below θ: the values of that type reach both or neither.
+
+    Compared as it is, θ would be rounded to the nearest one: to 0 if it is small enough.
+    """
+    if kind.kind != "f":
+        return theta
+    with np.errstate(over="ignore", under="ignore"):
+        near = kind.type(theta)
+        # As Python's numbers: NumPy would round θ again.
+        return float(np.nextafter(near, kind.type(math.inf)) if float(near) < theta else near)
+
+
 def checked_theta(theta: object) -> float | None:
     """Return θ, or raise `InputError` if it is no finite number."""
     if theta is None:
         return None
-    if isinstance(theta, bool) or not isinstance(theta, (int, float)) or not math.isfinite(theta):
-        raise InputError(f"theta is {theta!r}; expected a finite number, or None for R > 0")
-    return float(theta)
+    try:
+        if not isinstance(theta, bool) and isinstance(theta, (int, float)) and math.isfinite(theta):
+            return float(theta)
+    except OverflowError as error:
+        raise InputError(f"theta is beyond the range of numbers ({error}); expected a finite number") from error
+    raise InputError(f"theta is {theta!r}; expected a finite number, or None for R > 0")

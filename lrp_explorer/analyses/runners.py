@@ -88,6 +88,7 @@ class Dask:
         if getattr(client, "asynchronous", False):
             raise InputError("the Dask client is asynchronous; expected Client(…, asynchronous=False)")
         self.client, self.workers = client, workers
+        self._check()
 
     @property
     def threads(self) -> int:
@@ -96,6 +97,7 @@ class Dask:
 
     def map(self, job: Job, task: str, shards: Sequence[Shard], control: Control) -> Iterator[Any]:
         """Have every shard computed by a worker."""
+        self._check()
         if self.client is not None:
             yield from _through(self.client, job, task, shards, control)
             return
@@ -109,6 +111,10 @@ class Dask:
             Client(cluster) as client,
         ):
             yield from _through(client, job, task, shards, control)
+
+    def _check(self) -> None:
+        if getattr(self.client, "status", None) == "closed":
+            raise InputError("the Dask client is closed; expected one that is connected, or None for a local cluster")
 
 
 def cores() -> int:

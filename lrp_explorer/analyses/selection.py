@@ -56,7 +56,10 @@ def checked_classes(classes: Any, names: Sequence[str]) -> tuple[int, ...] | Non
     """
     if classes is None:
         return None
-    wanted = [classes] if isinstance(classes, (int, str, np.integer)) else list(classes)
+    try:
+        wanted = [classes] if isinstance(classes, (int, str, np.integer)) else list(classes)
+    except TypeError:
+        raise InputError(f"classes is {classes!r}; expected class indices or names, or None for every class") from None
     if not wanted:
         raise InputError("classes is empty; expected class indices or names, or None for every class")
     found = tuple(_index(one, names) for one in wanted)
@@ -67,7 +70,7 @@ def checked_classes(classes: Any, names: Sequence[str]) -> tuple[int, ...] | Non
 
 
 def _index(one: Any, names: Sequence[str]) -> int:
-    if isinstance(one, str) and not (one not in names and one.isdigit()):
+    if isinstance(one, str) and not (one not in names and one.isdecimal()):
         if list(names).count(one) > 1:
             raise InputError(f"class {one!r} is the name of several classes; give the index")
         if one not in names:
@@ -135,19 +138,37 @@ class Chooser:
             if one != zoo.UNLABELLED and (self.classes is None or one in self.chosen):
                 self.chosen[one] = np.flatnonzero(known == one)[: self.limit].tolist()
 
-    def rows(self) -> dict[int, list[int]]:
+    def rows(self, skipped: Sequence[int] = ()) -> dict[int, list[int]]:
         """Give class → chosen examples, in the order asked for, else by index.
+
+        Parameters
+        ----------
+        skipped : sequence of int
+            Examples that could not be offered, as their prediction is not finite.
 
         Raises
         ------
         DataError
             If a class that was asked for has no example, or no class has any.
         """
+        left_out = (
+            f"{len(skipped)} were left out, example {min(skipped)} the first, because something in them is not finite"
+            if skipped
+            else ""
+        )
         for one in self.classes or ():
             if not self.chosen[one]:
                 have = ", ".join(map(str, sorted(c for c, ids in self.chosen.items() if ids)))
                 others = f" (of those asked for, {have} have)" if have else ""
-                raise DataError(f"class {one} has no example to fold{others}: leave it out, or take other examples")
+                also = f"; while predicting, {left_out}" if left_out else ""
+                raise DataError(
+                    f"class {one} has no example to fold{others}: leave it out, or take other examples{also}"
+                )
+        if not self.chosen and left_out:
+            raise DataError(
+                f"no example is left: while predicting, {left_out}, and no other one belongs to a class that is asked "
+                "for; check the data and the model"
+            )
         if not self.chosen:
             raise DataError("no example belongs to a class: all are unlabelled, or only_correct left none")
         return {one: self.chosen[one] for one in self.classes or sorted(self.chosen)}

@@ -13,7 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from lrp_explorer import zoo
+from lrp_explorer.engine.memory import exhausted
 from lrp_explorer.errors import DataError, InputError, LrpError, ModelError
+
+LARGEST = 2**63 - 1
+"""Label that can be kept in 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,8 @@ def labels(data: Any, check: Callable[[], None]) -> list[int]:
         listed = getattr(data, name, None)
         if isinstance(listed, (Sequence, np.ndarray, Tensor)) and len(listed) == len(data):
             plain = list(listed) if isinstance(listed, Sequence) else listed.tolist()
-            if all(type(label) is int for label in plain) and min(plain, default=0) >= zoo.UNLABELLED:
+            whole = all(type(label) is int for label in plain)
+            if whole and min(plain, default=0) >= zoo.UNLABELLED and max(plain, default=0) <= LARGEST:
                 return plain
             return [_label(label, index) for index, label in enumerate(plain)]
     found = []
@@ -165,11 +170,11 @@ def _checked(example: Any, index: int) -> tuple[Tensor, int]:
 
 
 def _label(label: Any, index: int) -> int:
-    if type(label) is int and label >= zoo.UNLABELLED:
+    if type(label) is int and zoo.UNLABELLED <= label <= LARGEST:
         return label
     try:
         found = int(label)
-        if bool(found == label) and found >= zoo.UNLABELLED:
+        if bool(found == label) and zoo.UNLABELLED <= found <= LARGEST:
             return found
     except (TypeError, ValueError, OverflowError, RuntimeError):
         pass
@@ -181,19 +186,14 @@ def _label(label: Any, index: int) -> int:
 def batch_of(data: Any, indices: Sequence[int], dtype: torch.dtype | None) -> Tensor:
     """Read a batch ``(batch, ...)``, in the dtype of the model's weights.
 
-    Data sets that can give it whole do so (``data.stacked(indices)``, as those of the zoo); others by examples.
+    Data sets of the zoo give it whole where they can (`zoo.ImageDataset.stacked`); others by examples.
 
     Raises
     ------
     DataError
         If an example cannot be read, or differs in shape from the others; the message names its index.
     """
-    whole = getattr(data, "stacked", None)
-    try:
-        x = None if whole is None else whole(indices)
-    except (IndexError, OSError):
-        # One by one, the example at fault is found.
-        x = None
+    x = _whole(data, indices)
     if x is None:
         x = _stack([tensor for tensor, _ in read(data, indices)], indices)
     return x.to(dtype) if dtype is not None and x.dtype.is_floating_point else x
@@ -201,8 +201,21 @@ def batch_of(data: Any, indices: Sequence[int], dtype: torch.dtype | None) -> Te
 
 def quick(data: Any) -> bool:
     """Whether examples lie in memory, ready to be taken whole batches at a time."""
-    whole = getattr(data, "stacked", None)
-    return whole is not None and len(data) > 0 and whole([0]) is not None
+    return len(data) > 0 and _whole(data, [0]) is not None
+
+
+def _whole(data: Any, indices: Sequence[int]) -> Tensor | None:
+    # Others may have an attribute of that name, which means something else.
+    if not isinstance(data, zoo.ImageDataset):
+        return None
+    try:
+        x: Any = data.stacked(indices)
+    except Exception as error:
+        if isinstance(error, LrpError) or exhausted(error):
+            raise
+        # One by one, the example at fault is found.
+        return None
+    return x if isinstance(x, Tensor) and len(x) == len(indices) else None
 
 
 def _stack(examples: Sequence[Tensor], indices: Sequence[int]) -> Tensor:

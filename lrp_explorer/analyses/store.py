@@ -36,21 +36,29 @@ def folder(cache: bool | str | os.PathLike[str] | None) -> Path | None:
     """Understand what the user gave: None or False for no cache, True for the usual folder, or a folder."""
     if cache is None or cache is False:
         return None
+    if cache is not True and not isinstance(cache, (str, os.PathLike)):
+        raise InputError(f"cache is {cache!r}; expected a folder, True for the usual one, or None for no cache")
     place = cache_folder() / FOLDER if cache is True else Path(cache).expanduser()
     try:
         place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cache is {str(place)!r}, where no folder can be made ({error.strerror})") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"cache is {str(place)!r}, where no folder can be made ({reason})") from error
     return place
 
 
 def get(place: Path, key: str) -> Masks | None:
-    """Give the masks kept under a key; files that are damaged count as none, and are told of."""
+    """Give the masks kept under a key; files that are damaged, or cannot be read, count as none, and are told of."""
     path = place / f"{key}{SUFFIX}"
-    if not path.exists():
-        return None
     try:
-        return Masks.load(path)
+        return Masks.load(path) if path.exists() else None
+    except OSError as error:
+        warnings.warn(
+            f"the cache {str(place)!r} cannot be read ({error.strerror}): masks are computed anew",
+            UserWarning,
+            stacklevel=2,
+        )
+        return None
     except DataError as error:
         warnings.warn(f"cached masks are computed again: {error}", UserWarning, stacklevel=2)
         return None
@@ -60,7 +68,7 @@ def put(place: Path, key: str, masks: Masks) -> None:
     """Keep masks; a cache that cannot be written is no reason to lose the result, and is told of."""
     try:
         masks.save(place / f"{key}{SUFFIX}")
-    except DataError as error:
+    except (DataError, InputError) as error:
         warnings.warn(f"the masks are not cached: {error}", UserWarning, stacklevel=2)
 
 

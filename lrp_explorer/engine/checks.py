@@ -35,9 +35,8 @@ def check_input(model: nn.Module, x: object) -> Tensor:
         raise InputError(
             f"x has shape {tuple(x.shape)}, but (batch, ...) is expected; add a batch axis by x.unsqueeze(0)"
         )
-    for what, tensor in (("x", x), ("the model", next(model.parameters(), x))):
-        if tensor.device.type == "meta":
-            raise InputError(f"{what} is on the device 'meta', where there are no values; expected one with values")
+    if x.device.type == "meta":
+        raise InputError("x is on the device 'meta', where there are no values; expected a tensor with values")
     if x.layout != torch.strided:
         raise InputError(f"x has the layout {x.layout}, but a dense tensor is expected; use x.to_dense()")
     if x.shape[0] == 0 or x.numel() == 0:

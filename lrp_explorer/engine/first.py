@@ -47,6 +47,8 @@ def _corner(step: LinearStep, rule: ZBox) -> Tensor:
     """B + Σ_j (l w⁺ + h w⁻), which nobody else holds."""
     layer, weights = step.layer, step.weights
     low, high = rule.low.like(step.x), rule.high.like(step.x)  # type: ignore[union-attr]
+    if _mixes_examples(step):
+        low, high = low.expand_as(step.x), high.expand_as(step.x)
     positive, negative = weights.combined(0.0, 1.0, 0.0), weights.combined(0.0, 0.0, 1.0)
     uniform = all(bound.tensor.dim() < 2 for bound in (rule.low, rule.high))  # type: ignore[union-attr]
     if uniform and layer.dense and isinstance(positive, Tensor) and positive.dim() > 2:
@@ -69,7 +71,7 @@ def by_square(step: LinearStep, rule: WSquare, relevance: Tensor) -> Tensor:
 def squares(step: LinearStep, rule: WSquare) -> tuple[Tensor, Tensor]:
     """w², and Σ_j w²_jk."""
     weight = torch.as_tensor(step.layer.weight).square()
-    denominator = step.layer.apply(torch.ones_like(step.x[:1]), weight, None)
+    denominator = step.layer.apply(torch.ones_like(step.x if _mixes_examples(step) else step.x[:1]), weight, None)
     if rule.bias == "absorb" and step.layer.bias is not None:
         denominator = denominator + step.layer.bias.square()
     return weight, denominator
@@ -91,7 +93,15 @@ def by_view(step: LinearStep, rule: Flat, relevance: Tensor) -> Tensor:
 def view(step: LinearStep) -> tuple[Tensor, Tensor]:
     """Ones in place of the weights, and how many inputs an output sees."""
     weight = torch.ones_like(torch.as_tensor(step.layer.weight))
+    if _mixes_examples(step):
+        return weight, step.layer.apply(torch.ones_like(step.x), weight, None)
     return weight, step.memo("view", lambda: step.layer.apply(torch.ones_like(step.x[:1]), weight, None))
+
+
+def _mixes_examples(step: LinearStep) -> bool:
+    """Whether sums run along the first axis of x, as in a product of a matrix with all examples from the left."""
+    weight = step.layer.weight
+    return step.x.dim() == 2 and isinstance(weight, Tensor) and weight.dim() > 1 and step.layer.geometry is None
 
 
 def _quotient(step: LinearStep, relevance: Tensor, denominator: Tensor, stabilizer: float) -> Tensor:

@@ -49,7 +49,7 @@ def linear_map(
         for norm_args in kwargs.get("before", ()):
             whole = _folded_before(whole, norm_args)
         for norm_args in kwargs.get("norms", ()):
-            whole = _folded(whole, norm_args, channel_axis=1 if node.op.startswith("conv_transpose") else 0)
+            whole = _folded(whole, norm_args, transposed=node.op.startswith("conv_transpose"))
         return whole
 
     weight, bias = memo("folded", lambda: _tensor(folded().weight)), memo("bias", lambda: _tensor(folded().bias))
@@ -84,16 +84,18 @@ def _folded_before(layer: LinearMap, norm_args: Sequence[Any]) -> LinearMap:
     return replace(layer, weight=(grouped * factor.reshape(column)).flatten(0, 1), bias=bias)
 
 
-def _folded(layer: LinearMap, norm_args: Sequence[Any], channel_axis: int) -> LinearMap:
+def _folded(layer: LinearMap, norm_args: Sequence[Any], *, transposed: bool) -> LinearMap:
     factor, shift = batch_norm_factors(norm_args)
     weight = layer.weight
     assert isinstance(weight, Tensor)
-    shape = [1] * weight.dim()
-    shape[channel_axis] = -1
+    # One row for each group: the channels that the group writes, which are second in a transposed convolution.
+    rows = layer.groups if transposed else 1
+    channels = (rows, 1, -1) if transposed else (1, -1, 1)
+    grouped = weight.unflatten(0, (rows, -1)) * factor.reshape(*channels, *[1] * (weight.dim() - 2))
     axes = [1] * (layer.bias.dim() - 1 if layer.bias is not None else weight.dim() - 2)
     column = (-1, *axes)
     bias = shift.reshape(column) if layer.bias is None else layer.bias * factor.reshape(column) + shift.reshape(column)
-    return replace(layer, weight=weight * factor.reshape(shape), bias=bias)
+    return replace(layer, weight=grouped.flatten(0, 1), bias=bias)
 
 
 def _linear(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], example: Tensor) -> LinearMap:
@@ -108,16 +110,26 @@ def _linear(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], example: 
     else:
         weight = args[1].transpose(-1, -2) if args[1].dim() > 1 else args[1].unsqueeze(0)
 
+    if weight.dim() == 1:
+        return _product_with_vector(weight, bias)
+
     def apply(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
         if w.dim() == 2:
             return functional.linear(x, w, b)
         return _plus(torch.matmul(x, w.transpose(-1, -2)), b)
 
     def transpose(s: Tensor, w: Tensor, x: Tensor) -> Tensor:
-        return torch.matmul(s, w)
+        # Where x has fewer axes than a product of many matrices, or one row for all of them, it is read many times.
+        return torch.matmul(s, w).sum_to_size(x.shape)
 
     plain = weight.dim() == 2
     return LinearMap(weight, bias, apply, transpose, dense=plain, geometry=Geometry() if plain else None)
+
+
+def _product_with_vector(weight: Tensor, bias: Tensor | None) -> LinearMap:
+    return LinearMap(
+        weight, bias, lambda x, w, b: _plus(torch.matmul(x, w), b), lambda s, w, x: torch.mul(s.unsqueeze(-1), w)
+    )
 
 
 def _product_from_left(weight: Tensor) -> LinearMap:
@@ -125,7 +137,7 @@ def _product_from_left(weight: Tensor) -> LinearMap:
         weight,
         None,
         lambda x, w, b: _plus(torch.matmul(w, x), b),
-        lambda s, w, x: torch.matmul(w.transpose(-1, -2), s),
+        lambda s, w, x: torch.matmul(w.transpose(-1, -2), s).sum_to_size(x.shape),
     )
 
 

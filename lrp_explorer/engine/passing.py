@@ -89,8 +89,11 @@ def flows(node: Node, record: Record) -> bool:
 
 
 def _moved(node: Node, record: Record, relevance: Tensor) -> list[Tensor]:
-    if node.kind in ("activation", "identity", "batch_norm", "softmax"):
+    if node.kind in ("identity", "batch_norm", "softmax") or node.inputs[0] in record.overwritten:
         return [relevance]
+    if node.kind == "activation":
+        # A power or quotient of a value and a constant may have more axes than the value.
+        return [fit(relevance, record.values[node.inputs[0]])]
     x = record.value(node.inputs[0])
     if node.op in SAME_ORDER:
         return [relevance.reshape(x.shape)]
@@ -213,19 +216,22 @@ def average(node: Node, rule: Average, record: Record, relevance: Tensor, accoun
     def mean(value: Tensor) -> Tensor:
         if node.op == "amax":
             return value.mean(pooled_axes(node, x), keepdim=True).reshape(relevance.shape)
+        # Without the axis of channels, or that of the batch, a value has as many axes to pool all the same.
+        rank = int(node.op.partition("pool")[2][0])
         if node.op.startswith("adaptive"):
             pool = {
                 1: functional.adaptive_avg_pool1d,
                 2: functional.adaptive_avg_pool2d,
                 3: functional.adaptive_avg_pool3d,
             }
-            return pool[value.dim() - 2](value, args[1])
+            return pool[rank](value, args[1])
         _, kernel, *rest = args
         stride, padding, dilation, ceil = (*rest, *([], 0, 1, False)[len(rest) :])
         if any(step != 1 for step in ([dilation] if isinstance(dilation, int) else dilation)):
-            return _spread_mean(value, kernel, stride or kernel, padding, dilation)
+            whole = value if value.dim() == rank + 2 else value.unsqueeze(0)
+            return _spread_mean(whole, kernel, stride or kernel, padding, dilation).reshape(relevance.shape)
         pool = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}
-        return pool[value.dim() - 2](value, kernel, stride or kernel, padding, ceil)
+        return pool[rank](value, kernel, stride or kernel, padding, ceil)
 
     z = mean(x)
     s = divide(relevance, z, rule.stabilizer)

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from lrp_explorer.engine.cache import Cache, Memo, default_budget, size
+from lrp_explorer.errors import ModelError
 from lrp_explorer.graph import Graph, Ref
+from lrp_explorer.graph.trace import exporting
 
 # Folded weights, their positive parts, and both in the order that transposes want, with something to spare.
 _FORMS = 6
@@ -46,10 +48,24 @@ _folded: weakref.WeakKeyDictionary[nn.Module, tuple[Any, list[Tensor], Cache]] =
 
 
 def prepare(model: nn.Module, graph: Graph, device: torch.device) -> Prepared:
-    """Give the model's weights on `device`, and what is still true of what was made of them before."""
-    tensors = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
+    """Give the model's weights on `device`, and what is still true of what was made of them before.
+
+    Raises
+    ------
+    ModelError
+        If the model has no values.
+    """
+    with exporting:
+        tensors = dict(model.named_parameters(remove_duplicate=False))
+        tensors |= dict(model.named_buffers(remove_duplicate=False))
     own = {name: tensors[path].detach() for name, path in graph.weights.items()}
     own |= {name: constant.detach() for name, constant in graph.constants.items()}
+    without = next((name for name, tensor in own.items() if tensor.device.type == "meta"), None)
+    if without is not None:
+        raise ModelError(
+            f"the model's weight {graph.weights.get(without, without)!r} is on the device 'meta', where there are no "
+            "values; expected one with values: load the weights first"
+        )
     weights = _on(model, own, device)
     return Prepared(weights, _forms(model, graph, weights, device))
 

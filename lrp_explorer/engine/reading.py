@@ -16,7 +16,6 @@ from lrp_explorer.engine.prepared import Prepared, prepare
 from lrp_explorer.engine.record import Record, record
 from lrp_explorer.errors import InputError
 from lrp_explorer.graph import INPUT
-from lrp_explorer.graph.trace import exporting
 
 
 class Reading:
@@ -29,7 +28,7 @@ class Reading:
         self.graph = traced(model, x)
         self.bounds = getattr(model, "input_bounds", None)
         self._shape = x.shape[1:]
-        with full_precision(), _reporting(x, self.device), exporting:
+        with full_precision(), _reporting(x, self.device):
             self.prepared = prepare(model, self.graph, self.device)
         self._versions = self.versions()
 

@@ -76,8 +76,9 @@ class Record:
                 values[node.name] = _tiled(values[node.name], times)
             elif node.name in values:
                 # Arithmetic on shapes, the batch among them.
-                args, kwargs = resolve(node.args, values), {k: resolve(v, values) for k, v in node.kwargs.items()}
-                values[node.name] = node.target(*args, **kwargs)
+                device = values[INPUT].device
+                kwargs = {k: device if k == "device" else resolve(v, values) for k, v in node.kwargs.items()}
+                values[node.name] = node.target(*resolve(node.args, values), **kwargs)
         winners = {name: _tiled(index, times) for name, index in self.winners.items()}
         return replace(self, values=values, winners=winners)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lrp_explorer.engine.record import Record
+from lrp_explorer.errors import CoverageError
 from lrp_explorer.graph import Node
 from lrp_explorer.semirings import Semiring
 
@@ -31,7 +32,13 @@ def windows(node: Node, record: Record, out: tuple[int, ...]) -> Iterator[tuple[
     out : tuple of int
         Spatial size of the output.
     """
-    size = tuple(record.value(node.inputs[0]).shape[2:])
+    shape = tuple(record.value(node.inputs[0]).shape)
+    size = shape[2:]
+    if len(size) != int(node.op.partition("pool")[2][0]):
+        raise CoverageError(
+            f"layer {node.name!r}: {node.op} of a value {shape} has no axis of channels, but (batch, channels, ...) is "
+            "expected for relevance in semirings; put one in by x.unsqueeze(1), or take semiring='real'"
+        )
     args, _ = record.arguments(node)
     if node.op.startswith("adaptive"):
         if all(n % m == 0 for n, m in zip(size, out, strict=True)):

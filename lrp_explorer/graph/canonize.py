@@ -16,10 +16,11 @@ def canonize(graph: Graph) -> Graph:
 def fold_batch_norms(graph: Graph) -> Graph:
     """Fold every batch norm next to a convolution or dense layer into that layer's weights.
 
-    One that directly follows such a layer is folded into it, and relevance of the layer's output is that of the batch
-    norm's. One that directly precedes a dense layer or a convolution without padding (padding adds zeros that the batch
-    norm would have moved) is folded into that. Both names stay known. A batch norm that stands elsewhere (between a sum
-    or a concatenation and a ReLU, as in DenseNet) stays a layer of its own.
+    One that directly follows such a layer is folded into it if it acts on the layer's channels (those of a dense layer
+    of sequences are elsewhere), and relevance of the layer's output is that of the batch norm's. One that directly
+    precedes a dense layer or a convolution without padding (padding adds zeros that the batch norm would have moved) is
+    folded into that. Both names stay known. A batch norm that stands elsewhere (between a sum or a concatenation and a
+    ReLU, as in DenseNet) stays a layer of its own.
     """
     nodes = {node.name: node for node in graph}
     notes = []
@@ -50,11 +51,12 @@ def _takes_before(reader: Node) -> bool:
     """Whether a batch norm in front can be folded in: its channels are the inputs, and no padding comes between."""
     if reader.before or reader.args[0] != Ref(reader.inputs[0]) or len(reader.inputs) != 1:
         return False
+    if reader.op not in ("linear", "conv1d", "conv2d", "conv3d") or not _has_channels_second(reader):
+        return False
     if reader.op == "linear":
-        return reader.rank == 2
+        return True
     padding = reader.kwargs.get("padding", reader.static(4, 0))
-    unpadded = padding == "valid" or (padding != "same" and not any([padding] if isinstance(padding, int) else padding))
-    return reader.op in ("conv1d", "conv2d", "conv3d") and unpadded
+    return padding == "valid" or (padding != "same" and not any([padding] if isinstance(padding, int) else padding))
 
 
 def _same(value: object) -> object:
@@ -64,6 +66,13 @@ def _same(value: object) -> object:
 def _foldable(graph: Graph, source: Node) -> bool:
     """Only where nobody else reads the layer's output, and its weights are constants in their usual place."""
     reads_constants = len(source.inputs) == 1 and source.args[0] == Ref(source.inputs[0])
-    return (
-        len(graph.consumers[source.name]) == 1 and source.op not in ("matmul", "bmm", "addmm", "mm") and reads_constants
-    )
+    usual = source.op not in ("matmul", "bmm", "addmm", "mm") and _has_channels_second(source)
+    return len(graph.consumers[source.name]) == 1 and usual and reads_constants
+
+
+def _has_channels_second(layer: Node) -> bool:
+    """Whether a layer's channels are on the second axis, as a batch norm's are.
+
+    Those of a dense layer are on the last, and a convolution may have been given one example without a batch.
+    """
+    return layer.rank == len(layer.weight) > 1

@@ -166,7 +166,7 @@ def _convert(node: fx.Node, names: dict[Any, str], depends: set[fx.Node], module
         inputs=inputs,
         module=module[0],
         source=call_site(node.meta.get("stack_trace")),
-        rank=len(getattr(node.meta.get("val"), "shape", ())),
+        rank=_axes(node.meta.get("val")),
         weight=_weight_shape(op, args, depends),
     )
 
@@ -212,10 +212,23 @@ def _known_use(op: str, node: fx.Node, parts: fx.Node, data: list[int]) -> bool:
         return False
     if parts.kwargs.get("rounding_mode"):
         return False
+    if OPS[op].kind == "batch_norm" and not _by_running_statistics(op, parts.args):
+        return False
     # A number made an integer is rounded.
     value, source = node.meta.get("val"), next((_value(n) for n in _ordered(parts.args, parts.kwargs)), None)
     whole = isinstance(value, torch.Tensor) and not value.dtype.is_floating_point
     return not (whole and op not in CHOICES and isinstance(source, torch.Tensor) and source.dtype.is_floating_point)
+
+
+def _by_running_statistics(op: str, args: Any) -> bool:
+    """Whether a batch norm takes mean and variance from the model; those of the batch make it no linear map."""
+    training = op != "_native_batch_norm_legit_no_training" and args[5]
+    return not training and None not in args[3:5]
+
+
+def _axes(value: Any) -> int:
+    """Number of axes; of several results the first counts."""
+    return len(getattr(value[0] if isinstance(value, (tuple, list)) else value, "shape", ()))
 
 
 def _value(node: fx.Node) -> Any:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch.nn import functional
 
 from lrp_explorer.graph.nodes import Graph, Node, Ref
 
-_MOVES = ("unsqueeze", "pad", "squeeze", "view", "reshape", "constant_pad_nd")
+# What `torch.nn.functional.local_response_norm` computes its divisor by, from the quotient back to the square.
+_SEQUENCE = ("pow", "add", "mul", "squeeze", "avg_pool2d", "pad", "unsqueeze", "mul")
+_IMAGE = ("pow", "add", "mul", "view", "squeeze", "avg_pool3d", "pad", "view", "mul")
+_SPELLINGS = {"constant_pad_nd": "pad", "reshape": "view", "_unsafe_view": "view"}
 
 
 def gather_response_norms(graph: Graph) -> Graph:
-    """Replace every x / (k + α·mean(x²))^β over a window of channels by one node of kind ``"response_norm"``."""
+    """Replace every x / (k + α·mean(x²))^β over a window of channels by one node of kind ``"response_norm"``.
+
+    Only the very operations by which PyTorch writes it are taken for it: windows in space, and sums and products in
+    another order, are something else.
+    """
     found = {node.name: parts for node in graph if (parts := _match(graph, node))}
     if not found:
         return graph
@@ -23,27 +32,17 @@ def gather_response_norms(graph: Graph) -> Graph:
 
 def _match(graph: Graph, node: Node) -> tuple[Node, list[str]] | None:
     """Return the one node, and the names of those that it stands for besides `node` itself."""
-    if node.op != "div" or len(node.inputs) != 2:
+    if node.op != "div" or len(node.inputs) != 2 or node.args != tuple(map(Ref, node.inputs)) or node.kwargs:
         return None
-    source, name = node.inputs
-    steps: dict[str, Node] = {}
-    chain: list[str] = []
-    while name != source:
-        step = graph.by_name.get(name)
-        if step is None or len(graph.consumers[name]) != 1 or len(set(step.inputs)) != 1:
-            return None
-        role = "square" if step.inputs == (source, source) else step.op
-        if role in steps and role not in _MOVES:
-            return None
-        steps[role] = step
-        chain.append(name)
-        name = step.inputs[0]
-    pool = next((step for op, step in steps.items() if op.startswith("avg_pool")), None)
-    if pool is None or not {"pow", "add", "mul", "square"} <= set(steps):
+    source, divisor = node.inputs
+    steps = _divisor(graph, source, divisor, _SEQUENCE if node.rank == 3 else _IMAGE)
+    if steps is None:
         return None
-    alpha, offset, beta = (steps[op].static(1) for op in ("mul", "add", "pow"))
-    numbers = (max(pool.args[1]), alpha, beta, offset)
-    if not all(isinstance(number, (int, float)) for number in numbers):
+    power, offset, factor, *_ = steps
+    pool, padding = next((step, steps[i + 1]) for i, step in enumerate(steps) if step.op.startswith("avg_pool"))
+    size = pool.args[1][0]
+    numbers = (size, factor.static(1), power.static(1), offset.static(1))
+    if not (all(isinstance(number, (int, float)) for number in numbers) and _over_channels(pool, padding, size)):
         return None
     made = Node(
         name=node.name,
@@ -54,5 +53,43 @@ def _match(graph: Graph, node: Node) -> tuple[Node, list[str]] | None:
         inputs=(source,),
         module=node.module,
         source=node.source,
+        rank=node.rank,
     )
-    return made, chain
+    return made, [step.name for step in steps]
+
+
+def _divisor(graph: Graph, source: str, name: str, operations: tuple[str, ...]) -> list[Node] | None:
+    """Return the nodes between a value and what it is divided by, where they are these, one after another."""
+    steps: list[Node] = []
+    for operation in operations:
+        step = graph.by_name.get(name)
+        if step is None or _SPELLINGS.get(step.op, step.op) != operation or step.kwargs:
+            return None
+        if len(graph.consumers[name]) != 1 or len(set(step.inputs)) != 1:
+            return None
+        steps.append(step)
+        name = step.inputs[0]
+    squares = steps[-1].inputs == (source, source) and all(step.args[0] == Ref(step.inputs[0]) for step in steps)
+    return steps if squares and _with_axis_before_channels(steps) else None
+
+
+def _with_axis_before_channels(steps: list[Node]) -> bool:
+    """Whether an axis of size 1 is put in before the channels, and taken away again."""
+    if any(step.args[1:] != (1,) for step in steps if step.op in ("squeeze", "unsqueeze")):
+        return False
+    shapes = [list(step.args[1]) for step in steps if _SPELLINGS.get(step.op, step.op) == "view"]
+    return not shapes or shapes[1] == [shapes[0][0], 1, *shapes[0][1:3], -1]
+
+
+def _over_channels(pool: Node, padding: Node, size: int) -> bool:
+    """Whether every window holds `size` channels of one place, as many of them before as behind it, and zeros beyond.
+
+    The channels are the first axis that is pooled.
+    """
+    axes = 2 if pool.op == "avg_pool2d" else 3
+    space: list[Any] = [0] * (2 * axes - 2)
+    return (
+        tuple(pool.args[1:]) == ([size, *[1] * (axes - 1)], [1] * axes)
+        and list(padding.args[1]) == [*space, size // 2, (size - 1) // 2]
+        and set(padding.args[2:]) <= {"constant", None, 0}
+    )

@@ -34,7 +34,7 @@ class _Same:
 
 
 def structure(model: nn.Module) -> Hashable:
-    """Fingerprint a model: its modules, their plain attributes and hooks, and which weights there are and are shared."""
+    """Fingerprint a model: its modules, their plain attributes and hooks, and which weights there are."""
     return _modules(model, {})
 
 

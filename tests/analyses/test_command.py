@@ -65,12 +65,14 @@ def test_numbers_picture_and_settings(run, model, digits, tmp_path):
         (["digits-cnn", "digits", "--limit", "many"], ["--limit", "--help"]),
     ],
 )
-def test_refusals_are_one_line(run, tmp_path, arguments, words):
-    code, said, complained = run(*arguments, "--quiet", "--out", tmp_path)
-    assert (code, said, complained.count("\n")) == (2, "", 1)
-    for word in words:
-        assert word in complained
-    assert list(tmp_path.iterdir()) == []
+def test_refusals_are_one_line_and_leave_nothing(run, tmp_path, arguments, words):
+    (tmp_path / "there").mkdir()
+    for out in (tmp_path / "there", tmp_path / "new" / "folder"):
+        code, said, complained = run(*arguments, "--quiet", "--out", out)
+        assert (code, said, complained.count("\n")) == (2, "", 1)
+        for word in words:
+            assert word in complained
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
 
 
 def test_a_file_in_the_place_of_the_folder(run, tmp_path):
@@ -109,3 +111,16 @@ def test_an_interrupt_writes_what_is_done(tmp_path):
     assert not masks.complete
     assert 0 < masks.counts[-1] < 539
     assert (tmp_path / "masks.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("settings", [[], ["--only-correct"]])
+def test_an_interrupt_before_the_first_batch_ends_as_any_other(run, tmp_path, monkeypatch, settings):
+    def pressed(self):
+        signal.raise_signal(signal.SIGINT)
+
+    # The first thing that is done once the arguments are understood.
+    monkeypatch.setattr("lrp_explorer.analyses.job.Job.check", pressed)
+    code, said, complained = run("digits-cnn", "digits", *settings, "--quiet", "--out", tmp_path / "new")
+    assert (code, said) == (130, "")
+    assert "cancelled before the first example" in complained
+    assert list(tmp_path.iterdir()) == []

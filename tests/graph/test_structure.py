@@ -2,9 +2,9 @@
 
 import functools
 import gc
-import threading
 import types
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -106,14 +106,6 @@ def test_a_model_that_was_explained_can_go(x):
 def test_threads_that_meet_a_new_model_read_its_own_weights(x):
     for _ in range(5):
         model = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3)).eval()
-        found = []
-        threads = [
-            threading.Thread(target=lambda model=model: found.append(lrp.explain(model, x[:, :6]).input))
-            for _ in range(4)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert len(found) == 4
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _, model=model: lrp.explain(model, x).input, range(4)))
         assert all(torch.equal(one, found[0]) for one in found)
