@@ -44,7 +44,7 @@ def _in_box(step: LinearStep, rule: ZBox) -> Tensor:
 
 
 def _corner(step: LinearStep, rule: ZBox) -> Tensor:
-    """B + Σ_j (l w⁺ + h w⁻), which nobody else holds."""
+    """Add up the bias and Σ_j (l w⁺ + h w⁻); nobody else holds the result."""
     layer, weights = step.layer, step.weights
     low, high = rule.low.like(step.x), rule.high.like(step.x)  # type: ignore[union-attr]
     if _mixes_examples(step):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lrp_explorer.engine.cache import Cache
-from lrp_explorer.engine.checks import check_input, check_model, traced
+from lrp_explorer.engine.checks import traced
 from lrp_explorer.engine.devices import full_precision, pick_device
 from lrp_explorer.engine.memory import exhausted, report
 from lrp_explorer.engine.prepared import Prepared, prepare
@@ -19,11 +19,13 @@ from lrp_explorer.graph import INPUT
 
 
 class Reading:
-    """Records examples of one shape; parameters and errors as for `lrp_explorer.Session`."""
+    """Records examples of one shape, which were seen by `lrp_explorer.engine.checks.check_input`.
+
+    Parameters and errors as for `lrp_explorer.Session`.
+    """
 
     def __init__(self, model: nn.Module, x: Tensor, device: str | torch.device) -> None:
-        self.model = check_model(model)
-        x = check_input(model, x)
+        self.model = model
         self.device = pick_device(device, x)
         self.graph = traced(model, x)
         self.bounds = getattr(model, "input_bounds", None)
@@ -52,7 +54,6 @@ class Reading:
 
     def record(self, x: Tensor) -> Record:
         """Run the model once."""
-        x = check_input(self.model, x)
         with full_precision(), _reporting(x, self.device):
             # A model may be traced with views that only this order of the memory allows.
             return record(self.graph, self.prepared, x.to(self.device).contiguous())

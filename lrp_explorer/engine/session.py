@@ -16,7 +16,7 @@ from lrp_explorer.composites import Composite, build
 from lrp_explorer.engine.answers import answer, path_answer
 from lrp_explorer.engine.best_path import best_path
 from lrp_explorer.engine.cache import Cache, default_budget
-from lrp_explorer.engine.checks import check_logits, check_target, start_relevance
+from lrp_explorer.engine.checks import check_input, check_logits, check_model, check_target, start_relevance
 from lrp_explorer.engine.coverage import coverage_rows
 from lrp_explorer.engine.devices import full_precision
 from lrp_explorer.engine.memory import exhausted, report
@@ -70,6 +70,7 @@ class Session:
     def __init__(
         self, model: nn.Module, x: Tensor, device: str | torch.device = "auto", memory: int | None = None
     ) -> None:
+        x = check_input(check_model(model), x)
         self._begin(Reading(model, x, device), x, memory)
 
     def _begin(self, reading: Reading, x: Tensor, memory: int | None) -> None:
@@ -91,6 +92,7 @@ class Session:
         memory : int, optional
             As for `Session`.
         """
+        x = check_input(self._reading.model, x)
         if not self._reading.serves(x):
             return Session(self._reading.model, x, self.device, memory)
         made = copy.copy(self)
@@ -260,19 +262,15 @@ class Session:
         list of Relevance
             One for each value.
         """
-        given = {
-            "target": target,
-            "composite": self._built(composite),
-            "semiring": semiring,
-            "seed": seed,
-        }
+        given = {"target": target, "composite": self._built(composite), "semiring": semiring, "seed": seed}
         if parameter == "composite":
             values = [self._built(value) for value in values]
         todo = settings(parameter, values, given, self.graph)
         real = type(semirings.build(semiring)) is Real and parameter != "semiring" and self.graph.batch is None
+        most = max(1, _TOGETHER // len(self.logits)) if real and self._walk.batch_stays_first else 1
         found: list[Relevance] = []
         with tqdm(total=len(todo), disable=not progress, desc=parameter) as bar:
-            for part in batches(todo, self.graph, max(1, _TOGETHER // len(self.logits)) if real else 1):
+            for part in batches(todo, self.graph, most):
                 if len(part) > 1:
                     found += self._at_once(part, should_stop)
                 else:

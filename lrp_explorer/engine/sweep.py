@@ -61,8 +61,6 @@ def settings(parameter: str, values: Sequence[Any], given: dict[str, Any], graph
 def batches(todo: Sequence[dict[str, Any]], graph: Graph, most: int) -> Iterator[Sequence[dict[str, Any]]]:
     """Put together settings, at most so many, under which the most of the layers that have weights share a rule."""
     part: list[dict[str, Any]] = []
-    # A single number is not one for each example.
-    most = 1 if any(node.inputs and node.rank == 0 for node in graph) else most
     for one in todo:
         if part and (len(part) == most or not _alike(part[0]["composite"], one["composite"], graph)):
             yield part

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -96,14 +96,11 @@ class Walk:
     ) -> dict[str, Tensor]:
         """Compute relevance under several settings as one batch, one setting after another; see `relevance`.
 
-        Where their rules are the same a layer takes one step for all of them. Steps are not kept. Where the batch is
-        not the first axis of every value, they are computed one by one.
+        Where their rules are the same a layer takes one step for all of them. Steps are not kept. Only where
+        `batch_stays_first`.
         """
         many = len(starts)
         sparse = [rectified(self.graph, one) for one in rules]
-        if not self._batch_stays_first:
-            alone = [self._alone(*setting, should_stop) for setting in zip(rules, sparse, starts, strict=True)]
-            return {name: torch.cat([maps[name] for maps in alone]) for name in self.graph.layers}
         recorded = self.record.repeated(many)
 
         def down(node: Node, relevance: Tensor) -> list[Tensor]:
@@ -121,23 +118,9 @@ class Walk:
         return self._down(torch.cat(list(starts)), recorded, down, should_stop)
 
     @cached_property
-    def _batch_stays_first(self) -> bool:
+    def batch_stays_first(self) -> bool:
+        """Whether several settings can run as one batch."""
         return batch_stays_first(self.record)
-
-    def _alone(
-        self,
-        rules: Mapping[str, Rule],
-        sparse: Container[str],
-        start: Tensor,
-        should_stop: Callable[[], bool] | None,
-    ) -> dict[str, Tensor]:
-        """Compute relevance under one setting, no step of which is kept."""
-
-        def down(node: Node, relevance: Tensor) -> list[Tensor]:
-            name = node.name
-            return step(node, rules[name], self.record, relevance, self.memo(name), vanishes_below=name in sparse)
-
-        return self._down(start, self.record, down, should_stop)
 
     def _down(
         self,

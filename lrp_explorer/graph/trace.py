@@ -60,12 +60,12 @@ def trace(model: nn.Module, x: Tensor) -> Graph:
         When the model is in training mode (it is explained as in evaluation mode), or ends in a softmax.
     """
     with exporting:
-        x = torch.empty(x.shape, dtype=x.dtype, device=next(model.parameters(), x).device)
-        key = (tuple(x.shape[1:]), x.dtype, x.device.type, structure(model))
+        device = next(model.parameters(), x).device
+        key = (tuple(x.shape[1:]), x.dtype, device.type, structure(model))
         graphs = _cache.setdefault(model, {})
         graph = graphs.get(key)
         if graph is None or graph.batch not in (None, x.shape[0]):
-            program, batch = _export(evaluation_view(model), x)
+            program, batch = _export(evaluation_view(model), torch.empty(x.shape, dtype=x.dtype, device=device))
             while len(graphs) >= _MOST:
                 del graphs[next(iter(graphs))]
             graph = graphs[key] = canonize(convert(program, batch))
