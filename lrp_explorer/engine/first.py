@@ -79,14 +79,15 @@ def squares(step: LinearStep, rule: WSquare) -> tuple[Tensor, Tensor]:
 
 def by_view(step: LinearStep, rule: Flat, relevance: Tensor) -> Tensor:
     """Execute the flat rule."""
-    weight, denominator = view(step)
-    s = _quotient(step, relevance, denominator, rule.stabilizer)
     if not step.layer.dense:
-        return step.layer.transpose(s, weight, step.x)
+        weight, denominator = view(step)
+        return step.layer.transpose(_quotient(step, relevance, denominator, rule.stabilizer), weight, step.x)
     # All weights are equal: one channel of outputs and one of inputs stand for all.
-    axis = 1 if weight.dim() > 2 else -1
-    one = weight[:1, :1]
-    shared = step.layer.transpose(s.sum(axis, keepdim=True), one, step.x.narrow(axis, 0, 1))
+    ones = torch.ones_like(torch.as_tensor(step.layer.weight)[:1])
+    denominator = step.memo("view of one", lambda: step.layer.apply(torch.ones_like(step.x[:1]), ones, None))
+    s = _quotient(step, relevance, denominator, rule.stabilizer)
+    axis = 1 if ones.dim() > 2 else -1
+    shared = step.layer.transpose(s.sum(axis, keepdim=True), ones[:, :1], step.x.narrow(axis, 0, 1))
     return shared.expand_as(step.x).contiguous()
 
 

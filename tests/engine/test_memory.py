@@ -80,7 +80,7 @@ def test_an_explanation_holds_at_most_twice_the_bytes_of_a_gradient(composite):
     torch.manual_seed(0)
     model = nn.Sequential(models.vgg16().features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10)).eval()
     model.requires_grad_(False)
-    x = torch.randn(1, 3, 128, 128)
+    x = torch.randn(1, 3, 224, 224)
     leaf = x.clone().requires_grad_()
     lrp.explain(model, x, composite=composite)
     gradient = peak(lambda: torch.autograd.grad(model(leaf).amax(), leaf))
