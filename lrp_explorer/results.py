@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -194,7 +195,7 @@ class _Compared(Mapping[str, "Tensor"]):
         return len(self._maps)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PathRelevance(Relevance):
     """Relevance in a semiring: elements of every layer, which are not conserved and add up to nothing.
 
@@ -214,11 +215,10 @@ class PathRelevance(Relevance):
         Raises
         ------
         InputError
-            When this is not Bottleneck relevance, or θ is not positive.
+            When this is not Bottleneck relevance, or θ is not positive, or 0 in the precision of the relevance.
         """
         self._need_every_threshold()
-        if not isinstance(theta, (int, float)) or isinstance(theta, bool) or not theta > 0 or theta == float("inf"):
-            raise InputError(f"theta is {theta!r}, but a positive number is expected")
+        theta = _threshold(theta, "theta", self.maps)
         return replace(
             self, maps=_Compared(self.maps, theta), semiring=f"{self.semiring} at {theta!r}", every_threshold=False
         )
@@ -227,19 +227,52 @@ class PathRelevance(Relevance):
         """Share of each layer's neurons that are relevant at each threshold ``(len(thetas),)``, over the whole batch.
 
         The distribution function of the one map: no propagation.
+
+        Raises
+        ------
+        InputError
+            When this is not Bottleneck relevance, there is no threshold, or one is not positive, or 0 in the precision
+            of the relevance.
         """
         self._need_every_threshold()
-        return {name: _shares(value, thetas) for name, value in self.maps.items()}
+        if isinstance(thetas, (str, bytes)) or not hasattr(thetas, "__iter__"):
+            raise InputError(f"thetas is {thetas!r}, but a sequence of positive numbers is expected")
+        listed = [_threshold(theta, f"thetas[{i}]", self.maps) for i, theta in enumerate(thetas)]
+        if not listed:
+            raise InputError("thetas is empty, but at least one positive number is expected")
+        return {name: _shares(value, listed) for name, value in self.maps.items()}
 
     def log10(self, layer: str) -> Tensor:
         """Decadic logarithm of a layer's elements, in double precision; −∞ for none."""
         return self[layer].double().log10()
+
+    def __repr__(self) -> str:
+        # Thresholds by layer would fill lines; `semiring` has them all.
+        settings, _, at = self.semiring.partition(" at ")
+        shown = settings.partition("(")[0] + (f" at {at}" if at else "")
+        return f"PathRelevance({len(self.maps)} layers, input {tuple(self.input.shape)}, {shown}, {self.composite})"
 
     def _need_every_threshold(self) -> None:
         if not self.every_threshold:
             raise InputError(
                 f"{self.semiring} relevance has no further threshold; compute semiring='bottleneck', which has them all"
             )
+
+
+def _threshold(theta: object, what: str, maps: Mapping[str, Tensor]) -> float:
+    """Check one θ > 0 that values of these types can be compared with."""
+    import torch
+
+    number = theta.item() if getattr(theta, "ndim", None) == 0 and hasattr(theta, "item") else theta
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 < number <= sys.float_info.max:
+        raise InputError(f"{what} is {theta!r}, but a positive number is expected")
+    for dtype in {value.dtype for value in maps.values()}:
+        if float(torch.tensor(float(number), dtype=dtype)) == 0.0:
+            raise InputError(
+                f"{what} is {number!r}, which {str(dtype).removeprefix('torch.')} rounds to 0, and every neuron would "
+                "be relevant; take a larger threshold, or the model in float64"
+            )
+    return float(number)
 
 
 def _shares(value: Tensor, thetas: Sequence[float]) -> Tensor:

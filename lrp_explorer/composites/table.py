@@ -9,6 +9,7 @@ from typing import Literal
 
 from lrp_explorer.errors import CoverageError, InputError
 from lrp_explorer.graph import Graph, Node
+from lrp_explorer.graph.layer_norm import takes_mean_away
 from lrp_explorer.graph.signs import clips_negative
 from lrp_explorer.rules import (
     Attention,
@@ -16,7 +17,6 @@ from lrp_explorer.rules import (
     EqualSplit,
     LRNTaylor,
     Magnitude,
-    NormIdentity,
     Pass,
     Rule,
     Signal,
@@ -100,6 +100,9 @@ class Composite:
         return rules
 
     def _split(self, graph: Graph, node: Node) -> Rule:
+        if takes_mean_away(graph, node):
+            # No two branches, but one linear map, as it is inside a layer norm.
+            return Epsilon(self.stabilizer)
         rectified = all(clips_negative(user) for user in graph.consumers[node.name])
         signed = self.split == "signed" or (self.split == "auto" and rectified)
         return Epsilon(self.stabilizer) if signed else Magnitude(self.stabilizer)
@@ -115,10 +118,9 @@ def base_table(epsilon: float) -> dict[str, Rule]:
     share = Epsilon(epsilon)
     return {
         **dict.fromkeys(("activation", "reshape", "concatenation", "identity", "scale"), Pass()),
-        **dict.fromkeys(("shift", "average_pool", "interpolation", "batch_norm"), share),
+        **dict.fromkeys(("shift", "average_pool", "interpolation", "batch_norm", "layer_norm"), share),
         "max_pool": Winner(),
         "gate": Signal(),
-        "layer_norm": NormIdentity(),
         "softmax": SoftmaxTaylor(),
         "matmul": EqualSplit(epsilon),
         "attention": Attention(epsilon),

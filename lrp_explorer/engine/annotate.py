@@ -13,9 +13,11 @@ from lrp_explorer.engine.account import divide, scaled_epsilon
 from lrp_explorer.engine.cache import Memo
 from lrp_explorer.engine.edges import LayerEdges, layer_edges
 from lrp_explorer.engine.linear import LinearStep
+from lrp_explorer.engine.norm_edges import norm_layer
 from lrp_explorer.engine.passing import SAME_ORDER, called, flows, summands
+from lrp_explorer.engine.quantiles import quantile
 from lrp_explorer.engine.record import Record, resolve
-from lrp_explorer.engine.thresholds import Scale, profile_of, quantile
+from lrp_explorer.engine.thresholds import Scale
 from lrp_explorer.graph import Node
 from lrp_explorer.graph.gates import signal_shares
 from lrp_explorer.semirings import PathSemiring, Quantile, Semiring, Tropical, Viterbi
@@ -48,19 +50,34 @@ class Annotator:
 
     def linear(self, memo: Memo, vanishes_below: bool) -> Tensor:
         """Dense layers and convolutions, by the kernel that covers them."""
-        step = self.linear_step(memo, vanishes_below)
+        return self._contracted(self.linear_step(memo, vanishes_below), vanishes_below)
+
+    def normalised(self) -> Tensor:
+        """Norms over features: a dense layer over what shares one mean, the deviation held constant."""
+        step = norm_layer(self.node, self.record)
+        relevance = self.relevance.reshape(*step.x.shape, *self.semiring.element)
+        inside = Annotator(self.node, self.rule, self.semiring, self.record, relevance, self.scale)
+        return inside._contracted(step, False).reshape(*self.x.shape, *self.semiring.element)
+
+    def _contracted(self, step: LinearStep, vanishes_below: bool) -> Tensor:
         edges = layer_edges(self.node, self.rule, step, self.semiring)
         relevance = edges.turn(self.relevance) if not self.semiring.element else self._turned(edges.turn)
-        profile = profile_of(self.semiring)
-        if isinstance(profile, Quantile):
-            self.scale = quantile(profile, [self._alive(part, edges, vanishes_below) for part in edges.parts])
+        if edges.separate is not None:
+            return edges.turn_back(self._apart(edges.parts[0], edges.separate, relevance))
+        if isinstance(self.scale.by, Quantile):
+            alive = [self._alive(part, edges, vanishes_below) for part in edges.parts]
+            self.scale = Scale(quantile(self.scale.by, alive))
         parts = [contract(self.semiring, self.scale.applied(part), relevance) for part in edges.parts]
         total = parts[0]
         for part in parts[1:]:
             total = self.semiring.add(total, part)
-        if edges.separate is not None:
-            total = self.chain(edges.separate, total)
         return edges.turn_back(total)
+
+    def _apart(self, weights: Edges, x: Tensor, relevance: Tensor) -> Tensor:
+        """Activations and weights by themselves, each against a threshold of its own."""
+        self.scale = self.scale.found(x, weights.weight, absolute=weights.absolute)
+        total = contract(self.semiring, replace(weights, weight=self.scale.over_weights(weights.weight)), relevance)
+        return self.chain(x, total)
 
     def _alive(self, part: Edges, edges: LayerEdges, vanishes_below: bool) -> Edges:
         """Edges into outputs that a ReLU leaves: the others carry nothing."""
@@ -186,7 +203,10 @@ class Annotator:
         record, node = self.record, self.node
         step = LinearStep(record.maps[node.name], self.x, lambda: record.value(node.name), memo=memo)
         if self.separate:
-            return self.chain(torch.as_tensor(step.layer.weight).expand_as(self.x), self.chain(self.x, self.relevance))
+            weight = torch.as_tensor(step.layer.weight).expand_as(self.x)
+            weight = weight.abs() if self.paths is not None and self.paths.absolute else weight
+            by_weight = self.semiring.encode(self.scale.over_weights(weight))
+            return self.semiring.mul(by_weight, self.chain(self.x, self.relevance))
         positive, negative = step.factors(self.rule)
         c = self.x * torch.as_tensor(step.layer.weight)
         return self.chain(c * torch.where(c > 0, positive, negative), self.relevance)

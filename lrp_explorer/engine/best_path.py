@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,7 +44,7 @@ def best_path(
     maps : mapping
         Layer → strength of the best path from there, of one example ``(1, ...)``.
     index : tuple of int
-        A neuron of the input, without the batch.
+        A neuron of the input, without the batch, as `checked_index` gives it.
     memo : callable
         Layer → what keeps what its steps need.
 
@@ -55,16 +56,12 @@ def best_path(
     Raises
     ------
     InputError
-        If the index is out of range, or no path leads from there to the target.
+        If no path leads from there to the target.
     """
     shape = tuple(maps[INPUT].shape[1:])
-    if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
-        raise InputError(f"index is {tuple(index)}, but one neuron of an input of shape {shape} is expected")
     here, name = _flat(index, shape), INPUT
     if float(maps[INPUT].flatten()[here]) <= 0.0:
-        raise InputError(
-            f"no path leads from the input's {tuple(index)} to the target; choose a neuron of strength > 0"
-        )
+        raise InputError(f"no path leads from the input's {index} to the target; choose a neuron of strength > 0")
     steps = []
     while name != record.graph.output:
         strength = float(maps[name].flatten()[here])
@@ -88,6 +85,30 @@ def best_path(
         name, here = node.name, there
     strength = float(maps[name].flatten()[here])
     return Table([*steps, PathStep(name, _place(here, tuple(maps[name].shape[1:])), strength, 1.0)])
+
+
+def checked_index(index: object, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the place of one neuron in a value of this shape, in whole numbers that count from 0.
+
+    Raises
+    ------
+    InputError
+        When it is anything else.
+    """
+    expected = f"one neuron of an input of shape {shape} is expected: {len(shape)} whole numbers from 0"
+    if isinstance(index, (Tensor, np.ndarray)):
+        index = index.tolist()
+    if not isinstance(index, (tuple, list)):
+        raise InputError(f"index is {index!r}, but {expected}")
+    if len(index) != len(shape):
+        raise InputError(f"index is {tuple(index)!r}, but {expected}")
+    for axis, (i, n) in enumerate(zip(index, shape, strict=True)):
+        whole = isinstance(i, (int, np.integer)) and not isinstance(i, bool)
+        if not whole or not 0 <= int(i) < n:
+            raise InputError(
+                f"index is {tuple(index)!r}, whose number {i!r} for axis {axis} is not one of 0 to {n - 1}; {expected}"
+            )
+    return tuple(int(i) for i in index)
 
 
 def _onward(
@@ -121,7 +142,7 @@ def _through_weights(
     edges = layer_edges(node, rule, walk.linear_step(memo), semiring)
     alone = _zeros(walk.x)
     alone.view(-1)[here] = 1.0
-    only = edges.turn(alone)
+    only = edges.turn_in(alone)
     strengths = _zeros(edges.turn(above))
     for part in edges.parts:
         c = _applied(part, part.x * only)

@@ -74,7 +74,9 @@ def convolution(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], examp
         pack=made.pack if regular and groups == 1 and not few and packing.available(weight) else None,
         dense=groups == 1 and not transposed,
         groups=groups,
-        geometry=Geometry(tuple(stride), tuple(padding), tuple(dilation), groups) if regular else None,
+        geometry=None
+        if transposed
+        else Geometry(tuple(stride), tuple(padding), tuple(dilation), groups, tuple(before)),
     )
 
 

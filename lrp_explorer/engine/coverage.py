@@ -52,13 +52,13 @@ def coverage_rows(
     for layer, note in graph.notes:
         notes.setdefault(layer, []).append(note)
     paths = type(semiring) is not Real
-    thetas = told(graph, semiring, weights) if paths else {}
+    thetas = told(graph, semiring) if paths else {}
     for node in graph:
         if node.inputs:
             said = notes.setdefault(node.name, [])
             said += _of_rule(graph, node, rules[node.name])
             said += _of_paths(node, rules[node.name], semiring, device, weights) if paths else []
-            said += [f"θ = {thetas[node.name]}"] if node.name in thetas else []
+            said += [thetas[node.name]] if node.name in thetas else []
     return Table(
         [
             CoverageRow(node.name, node.op, repr(rules[node.name]), "; ".join(notes.get(node.name, [])))

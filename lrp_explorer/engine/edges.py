@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from lrp_explorer.engine.account import divide
 from lrp_explorer.engine.first import in_box, squares, view
@@ -29,14 +30,16 @@ class LayerEdges:
     ----------
     parts : sequence of Edges
         No pair of neurons has an edge in more than one of them.
-    turn, turn_back : callable
-        From the layer's own layout ``(batch, ..., features)`` to that of kernels, and back for inputs.
+    turn, turn_in, turn_back : callable
+        From the layer's own layout ``(batch, ..., features)`` to that of kernels, for outputs and for inputs, and back
+        for inputs.
     separate : Tensor or None
         Activations a_j that still have to be annotated and chained, where edges are weights alone.
     """
 
     parts: Sequence[Edges]
     turn: Callable[[Tensor], Tensor]
+    turn_in: Callable[[Tensor], Tensor]
     turn_back: Callable[[Tensor], Tensor]
     separate: Tensor | None = None
 
@@ -62,26 +65,31 @@ def layer_edges(node: Node, rule: Rule, step: LinearStep, semiring: Semiring) ->
             f"layer {node.name!r}: operation {node.op!r} has no edges for semirings; dense layers, convolutions, "
             "pooling, sums and concatenations have. Take semiring='real' for this model"
         )
-    turn = turn_back = _same
-    if geometry.rank == 0 and step.x.dim() > 2:
+    turn = turn_in = turn_back = _same
+    if geometry.before:
+        turn_in, turn_back = _around(geometry, tuple(step.x.shape[2:]))
+        geometry = replace(geometry, before=())
+    elif geometry.rank == 0 and step.x.dim() > 2:
         # Features come last here; the other axes are places of a convolution of size 1.
         geometry, weight, shape = Geometry((1,), (0,), (1,)), weight.unsqueeze(-1), step.x.shape
-        turn, turn_back = _by_place, lambda r: r.transpose(1, 2).reshape(*shape, *r.shape[3:])
+        turn = turn_in = _by_place
+        turn_back = lambda r: r.transpose(1, 2).reshape(*shape, *r.shape[3:])  # noqa: E731
     if isinstance(semiring, PathSemiring) and semiring.edge == "separate":
-        x, ones = turn(step.x), torch.ones_like(turn(step.output()))
-        return LayerEdges([Edges(torch.ones_like(x), weight, ones, ones, geometry)], turn, turn_back, x)
+        x, ones = turn_in(step.x), torch.ones_like(turn(step.output()))
+        parts = [Edges(torch.ones_like(x), weight, ones, ones, geometry, semiring.absolute)]
+        return LayerEdges(parts, turn, turn_in, turn_back, x)
     by_strongest = isinstance(semiring, (Viterbi, Tropical)) and semiring.normalise == "max"
     absolute = isinstance(semiring, PathSemiring) and (semiring.absolute or isinstance(semiring, (Viterbi, Tropical)))
     if by_strongest:
         blank = turn(torch.empty_like(step.output()))
-        parts = _signed(step, [(step.x, weight)], turn, (blank, blank), geometry, absolute=True)
+        parts = _signed(step, [(step.x, weight)], turn_in, (blank, blank), geometry, absolute=True)
         strongest = step.memo(("largest",), lambda: _strongest(parts))
         share = torch.where(strongest > 0, 1.0 / strongest, 0.0)
         parts = [Edges(e.x, e.weight, share, share, geometry, absolute=True) for e in parts]
     else:
         pairs, factors = _of_rule(rule, step, weight)
-        parts = _signed(step, pairs, turn, (turn(factors[0]), turn(factors[1])), geometry, absolute=absolute)
-    return LayerEdges(parts, turn, turn_back)
+        parts = _signed(step, pairs, turn_in, (turn(factors[0]), turn(factors[1])), geometry, absolute=absolute)
+    return LayerEdges(parts, turn, turn_in, turn_back)
 
 
 def _same(x: Tensor) -> Tensor:
@@ -90,6 +98,15 @@ def _same(x: Tensor) -> Tensor:
 
 def _by_place(x: Tensor) -> Tensor:
     return x.flatten(1, -2).transpose(1, 2).contiguous()
+
+
+def _around(geometry: Geometry, size: tuple[int, ...]) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """Put zeros around an input of this size, and take their elements away again."""
+    sides = list(geometry.before)
+    # The last axis comes first in the order of `functional.pad`.
+    first = reversed(sides[::2])
+    inner = (slice(None), slice(None), *(slice(side, side + n) for side, n in zip(first, size, strict=True)))
+    return lambda x: functional.pad(x, sides), lambda r: r[inner].contiguous()
 
 
 def _strongest(parts: Sequence[Edges]) -> Tensor:
@@ -124,7 +141,7 @@ def _inverse(step: LinearStep, denominator: Tensor, epsilon: float) -> Tensor:
 def _signed(
     step: LinearStep,
     pairs: Sequence[Part],
-    turn: Callable[[Tensor], Tensor],
+    turn_in: Callable[[Tensor], Tensor],
     factors: tuple[Tensor, Tensor],
     geometry: Geometry,
     *,
@@ -133,7 +150,7 @@ def _signed(
     """Turn inputs of both signs into inputs ≥ 0: negative ones change sign together with their weights."""
     parts = []
     for given, weight in pairs:
-        x = turn(given).contiguous()
+        x = turn_in(given).contiguous()
         known = step.nonnegative and given is step.x
         if known or bool((x >= 0).all()):
             parts.append(Edges(x, weight, *factors, geometry, absolute))

@@ -169,5 +169,7 @@ _BUILDERS: dict[str, Callable[[Node, tuple[Any, ...], dict[str, Any], Tensor], L
         ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), convolution
     ),
     **dict.fromkeys(("linear", "addmm", "mm", "matmul", "bmm"), _linear),
-    **dict.fromkeys(("_native_batch_norm_legit_no_training", "batch_norm", "native_batch_norm"), _batch_norm),
+    **dict.fromkeys(
+        ("_native_batch_norm_legit_no_training", "batch_norm", "native_batch_norm", "instance_norm"), _batch_norm
+    ),
 }

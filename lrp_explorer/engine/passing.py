@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from lrp_explorer.engine.account import Account, divide, per_example, scaled_epsilon
 from lrp_explorer.engine.maps import vjp
+from lrp_explorer.engine.means import averaging
 from lrp_explorer.engine.record import Record, resolve
 from lrp_explorer.engine.windows import first_largest, kept_axes, pooled_axes
 from lrp_explorer.graph import Node, Ref
@@ -211,42 +210,12 @@ def to_winner(node: Node, record: Record, relevance: Tensor) -> list[Tensor]:
 def average(node: Node, rule: Average, record: Record, relevance: Tensor, account: Account | None) -> list[Tensor]:
     """Share relevance of every window among its inputs, in proportion to each."""
     x = record.value(node.inputs[0])
-    args = record.arguments(node)[0]
-
-    def mean(value: Tensor) -> Tensor:
-        if node.op == "amax":
-            return value.mean(pooled_axes(node, x), keepdim=True).reshape(relevance.shape)
-        # Without the axis of channels, or that of the batch, a value has as many axes to pool all the same.
-        rank = int(node.op.partition("pool")[2][0])
-        if node.op.startswith("adaptive"):
-            pool = {
-                1: functional.adaptive_avg_pool1d,
-                2: functional.adaptive_avg_pool2d,
-                3: functional.adaptive_avg_pool3d,
-            }
-            return pool[rank](value, args[1])
-        _, kernel, *rest = args
-        stride, padding, dilation, ceil = (*rest, *([], 0, 1, False)[len(rest) :])
-        if any(step != 1 for step in ([dilation] if isinstance(dilation, int) else dilation)):
-            whole = value if value.dim() == rank + 2 else value.unsqueeze(0)
-            return _spread_mean(whole, kernel, stride or kernel, padding, dilation).reshape(relevance.shape)
-        pool = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}
-        return pool[rank](value, kernel, stride or kernel, padding, ceil)
-
+    mean = averaging(node, record)
     z = mean(x)
     s = divide(relevance, z, rule.stabilizer)
     if account is not None:
         account.book(relevance, s, z, rule.stabilizer)
     return [vjp(mean, x, s) * x]
-
-
-def _spread_mean(value: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Tensor:
-    """Average over windows with gaps, which average pooling does not know, as a convolution of every channel."""
-    rank = value.dim() - 2
-    size = [kernel] * rank if isinstance(kernel, int) else list(kernel) * (rank // len(kernel))
-    weight = value.new_full((value.shape[1], 1, *size), 1.0 / math.prod(size))
-    convolution = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}[rank]
-    return convolution(value, weight, None, stride, padding, dilation, groups=value.shape[1])
 
 
 def to_signal(node: Node, record: Record, relevance: Tensor, account: Account | None) -> list[Tensor]:

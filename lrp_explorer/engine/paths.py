@@ -11,9 +11,10 @@ from lrp_explorer.engine.annotate import Annotator
 from lrp_explorer.engine.cache import Memo
 from lrp_explorer.engine.pooling import averaged, pooled
 from lrp_explorer.engine.record import Record
-from lrp_explorer.engine.thresholds import Scale
+from lrp_explorer.engine.thresholds import Scale, check_precision
 from lrp_explorer.errors import CoverageError, NumericsError
 from lrp_explorer.graph import Node
+from lrp_explorer.graph.layer_norm import is_centred
 from lrp_explorer.graph.pairs import tells_pairs
 from lrp_explorer.rules import (
     Average,
@@ -28,9 +29,11 @@ from lrp_explorer.rules import (
     Winner,
     Zero,
 )
-from lrp_explorer.semirings import Counting, Semiring, Viterbi
+from lrp_explorer.semirings import Apart, Counting, PathSemiring, Semiring, Viterbi
 
 LINEAR = ("convolution", "linear")
+# Kinds without a weight for each pair whose shares LRP-0 and ε tell all the same.
+SHARED = ("sum", "shift", "average_pool", "batch_norm", "layer_norm")
 
 
 def path_step(
@@ -80,9 +83,13 @@ def path_step(
         return [walk.linear(memo, vanishes_below)]
     if node.kind == "average_pool":
         return [averaged(walk)]
+    if node.kind == "layer_norm" and isinstance(rule, (Zero, Epsilon)) and is_centred(node):
+        return [walk.normalised()]
     if node.kind == "batch_norm" and not isinstance(rule, Pass):
         return [walk.diagonal(memo)]
     match rule:
+        case Zero() | Epsilon() if node.kind == "layer_norm":
+            return walk.moved()
         case Signal():
             return walk.signal()
         case Magnitude():
@@ -100,14 +107,29 @@ def has_edges(node: Node, rule: Rule) -> bool:
         return True
     if node.kind in LINEAR:
         return tells_pairs(node) and not isinstance(rule, Gradient)
-    return isinstance(rule, (Zero, Epsilon)) and node.kind in ("sum", "shift", "average_pool", "batch_norm")
+    return isinstance(rule, (Zero, Epsilon)) and node.kind in SHARED
 
 
 def start_elements(semiring: Semiring, logits: Tensor, target: Tensor) -> Tensor:
-    """𝟙 at the target's output and 𝟘 at the others ``(batch, classes, *element)``."""
+    """Put in 𝟙 at the target's output and 𝟘 at the others ``(batch, classes, *element)``.
+
+    Where relevance has a threshold of its own, the logit f of the target is an edge instead, Θ_r(f).
+
+    Raises
+    ------
+    InputError
+        When a threshold is too small for the type of the logits.
+    """
+    check_precision(semiring, logits.dtype)
     like = torch.empty(0, dtype=semiring.dtype(logits.dtype), device=logits.device)
     start = semiring.full(logits.shape, like)
-    start[torch.arange(len(target), device=target.device), target] = semiring.full((len(target),), like, semiring.one)
+    ones = semiring.full((len(target),), like, semiring.one)
+    theta = getattr(semiring, "theta", None)
+    if isinstance(theta, Apart) and theta.relevance is not None:
+        f = logits.gather(1, target[:, None])[:, 0]
+        f = f.abs() if isinstance(semiring, PathSemiring) and semiring.absolute else f
+        ones = semiring.mul(semiring.encode(Scale(theta.relevance).over(f)), ones)
+    start[torch.arange(len(target), device=target.device), target] = ones
     return start
 
 

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from lrp_explorer.engine.account import divide, scaled_epsilon
 from lrp_explorer.engine.annotate import Annotator
+from lrp_explorer.engine.means import averaging
+from lrp_explorer.engine.passing import value_of
 from lrp_explorer.engine.windows import first_largest, fold, kept_axes, pooled_axes, summed
 from lrp_explorer.rules import Winner
 
@@ -41,12 +43,21 @@ def _shares(step: Annotator, *, by_input: bool = False) -> Tensor:
         strongest = summed(node, record, x.abs(), out, torch.maximum)
         factor = torch.where(strongest > 0, 1.0 / strongest, 0.0)
     else:
-        count = summed(node, record, torch.ones_like(x[:1, :1]), out, torch.add)
-        total = summed(node, record, x, out, torch.add)
-        # The rule divides by the mean, and its ε is added to that.
-        mean = total / count
-        factor = divide(torch.ones_like(total), mean, _epsilon(step.rule, mean)) / count
+        z, share = _average(step, out)
+        factor = divide(torch.ones_like(z), z, _epsilon(step.rule, z)) * share
     return _fold(step, lambda at, of: step.chain(x[at] * factor[of], step.relevance[of]), out)
+
+
+def _average(step: Annotator, out: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """What every window averages to, and the factor of each of its inputs: as the layer's own operation has them.
+
+    Zeros beyond the edge may count or not, and a divisor may be given: what the operation makes of ones tells.
+    """
+    node, record, x = step.node, step.record, step.x
+    mean = averaging(node, record) if node.kind == "max_pool" else value_of(node, record)
+    z = mean(x) if node.kind == "max_pool" else record.value(node.name)
+    ones = torch.ones_like(x[:1, :1])
+    return z, mean(ones) / summed(node, record, ones, out, torch.add)
 
 
 def _fold(step: Annotator, message: Callable[..., Tensor], out: tuple[int, ...]) -> Tensor:

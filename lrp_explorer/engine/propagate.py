@@ -10,11 +10,13 @@ from lrp_explorer.engine.account import Account
 from lrp_explorer.engine.attention import attention_step, matmul_step, softmax_step
 from lrp_explorer.engine.cache import Memo
 from lrp_explorer.engine.first import by_box, by_square, by_view
+from lrp_explorer.engine.layer_norm import norm_step
 from lrp_explorer.engine.linear import LinearStep
 from lrp_explorer.engine.lrn import taylor_step
 from lrp_explorer.engine.passing import average, by_gradient, by_magnitude, move, share_sum, to_signal, to_winner
 from lrp_explorer.engine.record import Record
 from lrp_explorer.graph import Graph, Node
+from lrp_explorer.graph.layer_norm import is_centred
 from lrp_explorer.graph.signs import clips_negative, fixes_zero
 from lrp_explorer.rules import (
     Attention,
@@ -96,6 +98,8 @@ def step(
             return to_signal(node, record, relevance, account)
         case Zero() | Epsilon() if node.kind in ("sum", "shift"):
             return share_sum(node, rule, record, relevance, account, vanishes_below=vanishes_below)
+        case Zero() | Epsilon() if node.kind == "layer_norm":
+            return norm_step(node, rule, record, relevance, account)
     source = node.inputs[0]
     linear = LinearStep(
         layer=record.maps[node.name],
@@ -144,6 +148,6 @@ def _vanishes(user: Node, rule: Rule, vanishing: set[str]) -> bool:
     """Whether `user` hands no relevance to an input that is zero."""
     if not rule.proportional:
         return False
-    if isinstance(rule, (LinearRule, Average)):
+    if isinstance(rule, (LinearRule, Average)) and (user.kind != "layer_norm" or is_centred(user)):
         return True
     return fixes_zero(user) and user.name in vanishing

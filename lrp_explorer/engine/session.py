@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from lrp_explorer import semirings
 from lrp_explorer.composites import Composite, build
 from lrp_explorer.engine.answers import answer, path_answer
-from lrp_explorer.engine.best_path import best_path
+from lrp_explorer.engine.best_path import best_path, checked_index
 from lrp_explorer.engine.cache import Cache, default_budget
 from lrp_explorer.engine.checks import check_input, check_logits, check_model, check_target, start_relevance
 from lrp_explorer.engine.coverage import coverage_rows
@@ -219,8 +219,10 @@ class Session:
         algebra = semirings.build(semiring)
         if not isinstance(algebra, Viterbi):
             raise InputError(f"semiring is {algebra!r}, but the best path is one of Viterbi(…)")
-        if not 0 <= example < len(self.logits):
+        whole = isinstance(example, int) and not isinstance(example, bool)
+        if not whole or not 0 <= example < len(self.logits):
             raise InputError(f"example is {example!r}, but the batch has examples 0 to {len(self.logits) - 1}")
+        index = checked_index(index, tuple(self.record.values[INPUT].shape[1:]))
         if len(self.logits) > 1:
             one = self.record.values[INPUT][example : example + 1]
             alone = target if target is None or isinstance(target, int) else check_target(target, self.logits)[example]
@@ -228,7 +230,7 @@ class Session:
         found = self.relevance(target, composite, algebra)
         rules = self._built(composite).assign(self.graph)
         with self._lock, torch.no_grad(), full_precision():
-            return best_path(self.record, rules, algebra, found.maps, tuple(int(i) for i in index), self._walk.memo)
+            return best_path(self.record, rules, algebra, found.maps, index, self._walk.memo)
 
     @_recording
     def sweep(

@@ -15,7 +15,7 @@ from lrp_explorer.engine.paths import check_range, path_step
 from lrp_explorer.engine.propagate import rectified, step
 from lrp_explorer.engine.record import Record
 from lrp_explorer.engine.sweep import batch_stays_first
-from lrp_explorer.engine.thresholds import Scale, fixed_scales
+from lrp_explorer.engine.thresholds import scales
 from lrp_explorer.errors import Cancelled
 from lrp_explorer.graph import INPUT, Node
 from lrp_explorer.rules import Rule
@@ -158,8 +158,7 @@ class Walk:
             When counts of paths leave the range of double precision.
         """
         graph, record = self.graph, self.record
-        weights = {name: tuple(torch.as_tensor(made.weight).shape) for name, made in record.maps.items()}
-        scales = fixed_scales(graph, semiring, weights)
+        by_layer = scales(graph, semiring)
         sparse = rectified(graph, rules)
         arrived: dict[str, list[Tensor]] = {name: [] for name in graph.layers}
         arrived[graph.output] = [start]
@@ -174,7 +173,7 @@ class Walk:
             check_range(semiring, name, total)
             if name == INPUT:
                 continue
-            node, memo, scale = graph.by_name[name], self.memo(name), Scale(scales.get(name, 1.0))
+            node, memo, scale = graph.by_name[name], self.memo(name), by_layer[name]
             found = path_step(node, rules[name], semiring, record, total, memo, scale, vanishes_below=name in sparse)
             for source, part in zip(node.inputs, found, strict=True):
                 arrived[source].append(part)

@@ -56,7 +56,7 @@ def _sliding(node: Node, size: tuple[int, ...], out: tuple[int, ...], args: Any)
     stride = rest[0] if rest and rest[0] else kernel
     padding = rest[1] if len(rest) > 1 else 0
     dilation = rest[2] if len(rest) > 2 and node.op.startswith("max") else 1
-    numbers = zip(*(_each(value, len(size)) for value in (kernel, stride, padding, dilation)), size, out, strict=True)
+    numbers = zip(*(each(value, len(size)) for value in (kernel, stride, padding, dilation)), size, out, strict=True)
     axes = [list(_along(*axis)) for axis in numbers]
     yield from _pairs(axes)
 
@@ -86,7 +86,8 @@ def _cells(size: tuple[int, ...], out: tuple[int, ...]) -> Iterator[tuple[Slices
         yield tuple(slice(*bound) for bound in bounds), tuple(slice(i, i + 1) for i in cell)
 
 
-def _each(value: Any, rank: int) -> list[int]:
+def each(value: Any, rank: int) -> list[int]:
+    """One number for each axis."""
     values = [value] if isinstance(value, int) else list(value)
     return values * rank if len(values) == 1 else values
 

@@ -46,7 +46,8 @@ def convert(program: torch.export.ExportedProgram, batch: int | None) -> Graph:
             depends |= {node} if node.args[0] in depends else set()
             continue
         nodes.append(_convert(node, value_names, depends, module_of[node]))
-    return Graph(tuple(nodes), value_names[output], weights, constants, _aliases(nodes), batch)
+    sizes = {value_names[node]: _sizes(_value(node)) for node in program.graph.nodes if node in depends}
+    return Graph(tuple(nodes), value_names[output], weights, constants, _aliases(nodes), batch, sizes=sizes)
 
 
 def _is_bookkeeping(node: fx.Node) -> bool:
@@ -202,6 +203,8 @@ def _kind(op: str, inputs: tuple[str, ...], node: fx.Node, parts: fx.Node, depen
         return "matmul"
     if op == "matmul" and any(_rank(arg) < 2 for arg in parts.args):
         return "matmul"
+    if op == "instance_norm" and _by_running_statistics(op, parts.args):
+        return "batch_norm"
     return (entry.pair or "unknown") if len(inputs) > 1 else entry.kind
 
 
@@ -221,7 +224,7 @@ def _known_use(op: str, node: fx.Node, parts: fx.Node, data: list[int]) -> bool:
 
 
 def _by_running_statistics(op: str, args: Any) -> bool:
-    """Whether a batch norm takes mean and variance from the model; those of the batch make it no linear map."""
+    """Whether a norm takes mean and variance from the model; those of the batch or example make it no linear map."""
     training = op != "_native_batch_norm_legit_no_training" and args[5]
     return not training and None not in args[3:5]
 
@@ -229,6 +232,12 @@ def _by_running_statistics(op: str, args: Any) -> bool:
 def _axes(value: Any) -> int:
     """Number of axes; of several results the first counts."""
     return len(getattr(value[0] if isinstance(value, (tuple, list)) else value, "shape", ()))
+
+
+def _sizes(value: Any) -> tuple[int, ...]:
+    """Sizes of all axes but the first; 0 where one varies with the batch."""
+    shape = getattr(value[0] if isinstance(value, (tuple, list)) else value, "shape", ())
+    return tuple(n if isinstance(n, int) else 0 for n in shape[1:])
 
 
 def _value(node: fx.Node) -> Any:

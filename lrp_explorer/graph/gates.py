@@ -35,7 +35,8 @@ def is_gate(graph: Graph, name: str) -> bool:
 
 
 def _computes_gate(graph: Graph, node: Node, shifted: bool) -> bool:
-    if node.op in _GATES or node.op in _ROOTS:
+    # A constant divided by a value is that value's reciprocal.
+    if node.op in _GATES or node.op in _ROOTS or (node.op == "div" and node.kind == "activation"):
         return True
     source = graph.by_name.get(node.inputs[0])
     if node.op == "pow":

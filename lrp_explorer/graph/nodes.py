@@ -96,6 +96,8 @@ class Graph:
         None when any batch size fits; else the only size that the model's code allows.
     notes : tuple of (layer, text)
         What was changed on the way, for the coverage report.
+    sizes : mapping
+        Name of a value that depends on the input, which is among them → sizes of its axes after the batch.
     """
 
     nodes: tuple[Node, ...]
@@ -105,6 +107,7 @@ class Graph:
     aliases: Mapping[str, str]
     batch: int | None = None
     notes: tuple[tuple[str, str], ...] = ()
+    sizes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)

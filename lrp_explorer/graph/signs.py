@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from lrp_explorer.graph.layer_norm import is_centred
 from lrp_explorer.graph.nodes import INPUT, Graph, Node, Ref
 from lrp_explorer.graph.ops import OPS
 
@@ -81,6 +82,8 @@ def fixes_zero(node: Node) -> bool:
     """Whether a zero input makes the output zero, for operations that act value by value or move values."""
     if node.kind in ("identity", "concatenation", "max_pool", "scale", "gate"):
         return True
+    if node.kind == "layer_norm":
+        return not is_centred(node)
     if node.kind == "reshape":
         return node.op not in ("pad", "constant_pad_nd") or not node.args[2:]
     if node.op in ("hardtanh", "clamp"):

@@ -10,9 +10,10 @@ from lrp_explorer.rules.base import Rule, check_number
 
 @dataclass(frozen=True)
 class NormIdentity(Rule):
-    """Layer norm, group norm, RMS norm: relevance stays where it is, R_j = R_k.
+    """Layer, group, instance and RMS norm passed over whole: relevance stays where it is, R_j = R_k.
 
-    AttnLRP, prop. 3.4: mean and deviation count as constants of the example.
+    On request, in place of the default, which lets the mean and the bias take their part (`Epsilon`): nothing is lost
+    here and nothing can grow, but the mean's contributions are left out.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"layer_norm"})

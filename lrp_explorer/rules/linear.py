@@ -7,6 +7,10 @@ either sign are covered: c⁺ = a⁺w⁺ + a⁻w⁻ and c⁻ = a⁺w⁻ + a⁻w�
 Every denominator is stabilised with its own sign, S(z) = z + ε·sign(z) with sign(0) = +1; with ε = 0, outputs whose
 denominator is 0 hand nothing down. ``bias="absorb"`` counts the bias in the denominator, so that it takes its share of
 relevance; ``bias="ignore"`` leaves it out, so that none is lost.
+
+Layer, group and instance norm, y = (x − mean) / std ⊙ w + b, are linear once std counts as a constant of the example
+(AttnLRP, Achtibat et al. 2024, arXiv:2402.05602, sec. 3.3): `Zero` and `Epsilon` share R_j = x_j Σ_k J_kj R_k / S(y_k)
+with J the Jacobian at constant std. RMS norm takes no mean away, and relevance of y_k is that of x_k.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from lrp_explorer.errors import InputError
 from lrp_explorer.rules.base import Bias, Rule, check_choice, check_number
 
 LINEAR_KINDS = frozenset({"convolution", "linear", "batch_norm", "average_pool", "interpolation"})
+# Linear too, but without a weight for every pair: LRP-0 and ε alone serve them.
+_SHARED_KINDS = frozenset({"sum", "shift", "layer_norm"})
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ class Zero(LinearRule):
 
     stabilizer: float = 1e-9
     bias: Bias = "absorb"
-    kinds: ClassVar[frozenset[str]] = LINEAR_KINDS | {"sum", "shift"}
+    kinds: ClassVar[frozenset[str]] = LINEAR_KINDS | _SHARED_KINDS
     formula: ClassVar[str] = "R_j = Σ_k a_j w_jk / z_k · R_k"
 
     def shares(self) -> tuple[Share, ...]:
@@ -104,7 +110,7 @@ class Epsilon(LinearRule):
     epsilon: float = 1e-6
     relative: Literal["std", "rms"] | None = None
     bias: Bias = "absorb"
-    kinds: ClassVar[frozenset[str]] = LINEAR_KINDS | {"sum", "shift"}
+    kinds: ClassVar[frozenset[str]] = LINEAR_KINDS | _SHARED_KINDS
     formula: ClassVar[str] = "R_j = Σ_k a_j w_jk / (z_k + ε·sign z_k) · R_k"
 
     def __post_init__(self) -> None:

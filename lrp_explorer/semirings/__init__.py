@@ -12,9 +12,10 @@ from lrp_explorer.semirings.library import (
     Viterbi,
 )
 from lrp_explorer.semirings.registration import build, get, names, register
-from lrp_explorer.semirings.thresholds import PerLayer, Profile, Quantile, Size
+from lrp_explorer.semirings.thresholds import Apart, PerLayer, Profile, Quantile, Size
 
 __all__ = [
+    "Apart",
     "Boolean",
     "Bottleneck",
     "Counting",

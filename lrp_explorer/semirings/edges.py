@@ -9,12 +9,20 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Geometry:
-    """Which inputs an output sees: a convolution's numbers, one for each spatial axis; no axes for a dense layer."""
+    """Which inputs an output sees: a convolution's numbers, one for each spatial axis; no axes for a dense layer.
+
+    Attributes
+    ----------
+    before : tuple of int
+        Zeros that are put around the input before, where the sides are uneven, in the order of
+        `torch.nn.functional.pad`. Edges that a kernel is given have none: their inputs are padded.
+    """
 
     stride: tuple[int, ...] = ()
     padding: tuple[int, ...] = ()
     dilation: tuple[int, ...] = ()
     groups: int = 1
+    before: tuple[int, ...] = ()
 
     @property
     def rank(self) -> int:

@@ -23,7 +23,7 @@ class PathSemiring(Semiring):
     ----------
     edge : {"contribution", "separate"}
         What an edge is: the coefficient d_jk of the layer's own rule, or activation and weight, each by itself:
-        Θ(a_j) ⊗ Θ(w_jk).
+        Θ(a_j) ⊗ Θ(w_jk). Layers without weights then annotate their activations.
     absolute : bool
         Take |d_jk| instead of d_jk, so that edges that speak against the class count too.
     pooling : {"average", "winner", "activation"}
@@ -49,7 +49,9 @@ class Thresholded(PathSemiring):
     ----------
     theta : float, {layer: float}, Profile or str
         θ, in shares of relevance handed down (d_jk has no unit): one number, one for each layer, or a profile of
-        `lrp_explorer.semirings.thresholds` by object or name (``"auto"``, ``"size"``, ``"vgg16"``).
+        `lrp_explorer.semirings.thresholds` by object or name (``"auto"``, ``"size"``, ``"vgg16"``). With
+        ``edge="separate"`` also three of them, ``(activation, weight, relevance)`` or a mapping with some of these
+        names, see `lrp_explorer.semirings.Apart`; one alone serves activations and weights.
     strict : bool
         d_jk > θ instead of d_jk ≥ θ. With θ = 0 this asks for the sign alone.
     """
@@ -60,7 +62,9 @@ class Thresholded(PathSemiring):
     def __post_init__(self) -> None:
         PathSemiring.__post_init__(self)
         check_choice(self, "strict", (False, True))
-        object.__setattr__(self, "theta", as_theta(type(self).__name__, self.theta, zero=self.strict))
+        separate = self.edge == "separate"
+        theta = as_theta(type(self).__name__, self.theta, zero=self.strict, separate=separate)
+        object.__setattr__(self, "theta", theta)
 
     @property
     def level(self) -> float:
@@ -193,7 +197,8 @@ class Bottleneck(PathSemiring):
     Parameters
     ----------
     theta : {layer: float}, Profile, str or None
-        A profile τ of thresholds by layer: edges are divided by it, and Boolean relevance at λ·τ is this at λ.
+        A profile τ of thresholds by layer: edges are divided by it, and Boolean relevance at λ·τ is this at λ. With
+        ``edge="separate"`` also three of them, numbers among them, as for `Boolean`.
     """
 
     theta: Theta | None = None
@@ -207,7 +212,7 @@ class Bottleneck(PathSemiring):
     def __post_init__(self) -> None:
         PathSemiring.__post_init__(self)
         if self.theta is not None:
-            theta = as_theta("Bottleneck", self.theta, zero=False)
+            theta = as_theta("Bottleneck", self.theta, zero=False, separate=self.edge == "separate")
             if isinstance(theta, float):
                 raise InputError(
                     f"Bottleneck: theta is {self.theta!r}, but it covers every threshold at once: take Bottleneck() "

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 WEIGHTED = {"conv1d": "convolution", "conv2d": "convolution", "linear": "linear"}
 RECTIFIERS = frozenset("relu relu6 hardtanh".split())
 GATES = frozenset("sigmoid hardsigmoid".split())
-PASSED = RECTIFIERS | GATES | set("silu hardswish gelu tanh leaky_relu elu layer_norm group_norm normalize".split())
+PASSED = RECTIFIERS | GATES | set("silu hardswish gelu tanh leaky_relu elu normalize rms_norm".split())
 MOVED = frozenset(
     "flatten reshape view permute transpose getitem chunk split unbind cat stack roll pad dropout contiguous unflatten "
     "unsqueeze squeeze swapaxes max_pool2d expand clone".split()
@@ -28,7 +28,7 @@ AVERAGED = frozenset("avg_pool2d adaptive_avg_pool2d mean".split())
 OWN = {
     **dict.fromkeys(WEIGHTED, "weighted"),
     **dict.fromkeys(("matmul", "einsum"), "product"),
-    **{name: name for name in ("add", "mul", "div", "softmax", "batch_norm")},
+    **{name: name for name in ("add", "mul", "div", "softmax", "batch_norm", "layer_norm", "group_norm")},
     "scaled_dot_product_attention": "attention",
 }
 # ε of products of two values, in every composite.
@@ -96,6 +96,17 @@ class Explain(Watch):
 
     def _share(self, function: steps.Function, x: Tensor) -> Tensor:
         return attach(function(x), lambda r: (steps.share(function, x, r, self.recipe.size),), x)
+
+    def _layer_norm(self, func: Any, args: Any, kwargs: Any) -> Tensor:
+        x, shape, *rest = (*args, *kwargs.values())
+        return self._share(steps.norm(x, range(-len(shape), 0), *rest[:3]), x)
+
+    def _group_norm(self, func: Any, args: Any, kwargs: Any) -> Tensor:
+        x, groups, weight, bias, eps = (*args, *kwargs.values())[:5]
+        split = (len(x), groups, x.shape[1] // groups, *x.shape[2:])
+        weight, bias = (part.view(*split[1:3], *[1] * (x.dim() - 2)) for part in (weight, bias))
+        norm = steps.norm(x.reshape(split), range(2, x.dim() + 1), weight, bias, eps)
+        return self._share(lambda x: norm(x.reshape(split)).reshape(x.shape), x)
 
     def _reader(self) -> tuple[int, str, tuple[Any, ...]]:
         """Number, name and arguments of the call that alone will read what this one returns."""

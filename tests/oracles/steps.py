@@ -41,6 +41,19 @@ def share(function: Function, x: Tensor, r: Tensor, epsilon: float) -> Tensor:
     return x * pull(function, x, over(r, function(x), epsilon))
 
 
+def norm(x: Tensor, axes: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float) -> Function:
+    """Layer norm as a function of its input, the standard deviation held constant (AttnLRP, sec. 3.3)."""
+    axes = tuple(axes)
+    deviation = (x.detach().var(axes, correction=0, keepdim=True) + eps).sqrt()
+
+    def function(x: Tensor) -> Tensor:
+        y = (x - x.mean(axes, keepdim=True)) / deviation
+        y = y if weight is None else y * weight
+        return y if bias is None else y + bias
+
+    return function
+
+
 def epsilon(size: float) -> Step:
     """ε rule; LRP-0 where `size` is 0."""
 
