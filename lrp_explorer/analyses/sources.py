@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lrp_explorer import zoo
 from lrp_explorer.engine.memory import exhausted
 from lrp_explorer.errors import DataError, InputError, LrpError, ModelError
-
-LARGEST = 2**63 - 1
-"""Label that can be kept in 64 bits."""
+from lrp_explorer.own_data import Given
+from lrp_explorer.own_data.given import stack
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,8 @@ class DataSource:
         A name for a reader; where nothing is given, one that `lrp_explorer.zoo.load_dataset` knows.
     split : str
         Of a data set by name.
-    given : data set or None
-        ``len(data)`` examples ``data[i]`` of (preprocessed tensor, int label).
+    given : Given, ImageDataset or None
+        The user's data as it is read, or one of the zoo that was loaded before.
     """
 
     name: str
@@ -80,107 +78,57 @@ class DataSource:
         """Understand what the user gave."""
         if isinstance(data, str):
             return DataSource(data, split)
-        if not hasattr(data, "__len__") or not hasattr(data, "__getitem__"):
-            raise DataError(
-                f"the data set is a {type(data).__name__}; expected a name of the zoo, or a torch Dataset with "
-                "len(data) and data[i] = (tensor, label)"
-            )
-        return DataSource(str(getattr(data, "name", type(data).__name__)), "", data)
+        given = data if isinstance(data, zoo.ImageDataset) else reader(data)
+        return DataSource(given.name, "", given)
 
     def load(self, model: nn.Module) -> Any:
-        """Give the data set, preprocessed for the model if it is one of the zoo."""
-        if self.given is not None:
-            return self.given
-        return zoo.load_dataset(self.name, self.split, card=getattr(model, "card", None))
+        """Give the data set, preprocessed for the model if it is one of the zoo, or of pictures."""
+        card = getattr(model, "card", None)
+        if isinstance(self.given, Given):
+            return self.given.fitted(card, next((p.dtype for p in model.parameters() if p.is_floating_point()), None))
+        return self.given if self.given is not None else zoo.load_dataset(self.name, self.split, card=card)
+
+
+def reader(data: Any) -> Given:
+    """Read a data set, the zoo's or the user's, example by example."""
+    return data if isinstance(data, Given) else Given(data)
 
 
 def class_names(data: Any) -> tuple[str, ...]:
     """Names of a data set's classes by index; empty where it tells none."""
-    return tuple(str(name) for name in getattr(data, "classes", None) or ())
+    return reader(data).classes
 
 
 def labels(data: Any, check: Callable[[], None]) -> list[int]:
     """Tell every example's label, `zoo.UNLABELLED` where there is none.
 
-    Data sets that list their labels (``labels``, or ``targets`` as torchvision's do) are not read for it.
+    Data sets that list their labels are not read for it; see `lrp_explorer.own_data.labels.listed`.
 
     Raises
     ------
     DataError
-        If a label is no class index, or an example cannot be read; the message names its index.
+        If a label is missing or no class index, or an example cannot be read; the message names its index.
     """
-    for name in ("labels", "targets"):
-        listed = getattr(data, name, None)
-        if isinstance(listed, (Sequence, np.ndarray, Tensor)) and len(listed) == len(data):
-            plain = list(listed) if isinstance(listed, Sequence) else listed.tolist()
-            whole = all(type(label) is int for label in plain)
-            if whole and min(plain, default=0) >= zoo.UNLABELLED and max(plain, default=0) <= LARGEST:
-                return plain
-            return [_label(label, index) for index, label in enumerate(plain)]
+    given = reader(data)
+    known = given.listed()
+    if known is not None:
+        return known
     found = []
-    for index in range(len(data)):
+    for index in range(len(given)):
         check()
-        found.append(read(data, [index])[0][1])
+        tensor, label = given[index]
+        if label is None:
+            raise DataError(
+                f"example {index} of the data set is a {type(tensor).__name__} without a label; expected (tensor, int "
+                "label), a pair (examples, labels), or target='prediction', which folds each into its predicted class"
+            )
+        found.append(label)
     return found
 
 
-def read(data: Any, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
-    """Read examples; several at once where the data set can (``__getitems__``, as PyTorch's loaders ask for).
-
-    Raises
-    ------
-    DataError
-        If an example is not (tensor, label), or cannot be read; the message names its index.
-    """
-    if not hasattr(data, "__getitems__"):
-        return [_one(data, index) for index in indices]
-    try:
-        examples = list(data.__getitems__(list(indices)))
-    except LrpError:
-        raise
-    except Exception as error:
-        # One by one, the example at fault is found.
-        for index in indices:
-            _one(data, index)
-        raise DataError(
-            f"examples {min(indices)} to {max(indices)} of the data set can be read one by one, but not by its "
-            f"__getitems__ ({type(error).__name__}: {error}); mend that, or remove it"
-        ) from error
-    if len(examples) != len(indices):
-        raise DataError(f"__getitems__ of the data set gave {len(examples)} examples for {len(indices)} indices")
-    return [_checked(example, index) for example, index in zip(examples, indices, strict=True)]
-
-
-def _one(data: Any, index: int) -> tuple[Tensor, int]:
-    try:
-        example = data[index]
-    except LrpError:
-        raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise DataError(f"example {index} of the data set cannot be read ({reason})") from error
-    return _checked(example, index)
-
-
-def _checked(example: Any, index: int) -> tuple[Tensor, int]:
-    if not isinstance(example, (tuple, list)) or len(example) != 2 or not isinstance(example[0], Tensor):
-        kind = type(example).__name__
-        raise DataError(f"example {index} of the data set is a {kind}; expected (preprocessed tensor, int label)")
-    return example[0], _label(example[1], index)
-
-
-def _label(label: Any, index: int) -> int:
-    if type(label) is int and zoo.UNLABELLED <= label <= LARGEST:
-        return label
-    try:
-        found = int(label)
-        if bool(found == label) and zoo.UNLABELLED <= found <= LARGEST:
-            return found
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        pass
-    raise DataError(
-        f"example {index} has the label {label!r}; expected a class index, or {zoo.UNLABELLED} for no class"
-    )
+def read(data: Any, indices: Sequence[int]) -> list[tuple[Tensor, int | None]]:
+    """Read examples and their labels; see `lrp_explorer.own_data.Given.read`."""
+    return reader(data).read(indices)
 
 
 def batch_of(data: Any, indices: Sequence[int], dtype: torch.dtype | None) -> Tensor:
@@ -195,7 +143,7 @@ def batch_of(data: Any, indices: Sequence[int], dtype: torch.dtype | None) -> Te
     """
     x = _whole(data, indices)
     if x is None:
-        x = _stack([tensor for tensor, _ in read(data, indices)], indices)
+        x = stack([tensor for tensor, _ in read(data, indices)], indices)
     return x.to(dtype) if dtype is not None and x.dtype.is_floating_point else x
 
 
@@ -206,7 +154,7 @@ def quick(data: Any) -> bool:
 
 def _whole(data: Any, indices: Sequence[int]) -> Tensor | None:
     # Others may have an attribute of that name, which means something else.
-    if not isinstance(data, zoo.ImageDataset):
+    if not isinstance(data, (zoo.ImageDataset, Given)):
         return None
     try:
         x: Any = data.stacked(indices)
@@ -216,16 +164,3 @@ def _whole(data: Any, indices: Sequence[int]) -> Tensor | None:
         # One by one, the example at fault is found.
         return None
     return x if isinstance(x, Tensor) and len(x) == len(indices) else None
-
-
-def _stack(examples: Sequence[Tensor], indices: Sequence[int]) -> Tensor:
-    try:
-        return torch.stack(list(examples))
-    except RuntimeError:
-        for example, index in zip(examples, indices, strict=True):
-            if example.shape != examples[0].shape:
-                raise DataError(
-                    f"example {index} has shape {tuple(example.shape)}, but example {indices[0]} has "
-                    f"{tuple(examples[0].shape)}; expected one shape: crop or resize while preprocessing"
-                ) from None
-        raise

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lrp_explorer import own_data
 from lrp_explorer.errors import InputError, ModelError, unknown_name
 from lrp_explorer.graph import Graph, trace
 from lrp_explorer.graph.trace import evaluation_view
@@ -24,13 +25,14 @@ def check_model(model: object) -> nn.Module:
 def check_input(model: nn.Module, x: object) -> Tensor:
     """Return `x` if the model can take it: a finite floating-point batch of the model's own dtype.
 
+    What is no tensor is read as `lrp_explorer.own_data` reads it.
+
     Raises
     ------
     InputError
         Names the value at fault and what to do.
     """
-    if not isinstance(x, Tensor):
-        raise InputError(f"x is a {type(x).__name__}, but a torch.Tensor (batch, ...) is expected")
+    x = own_data.batch(x, model)
     if x.dim() < 2:
         raise InputError(
             f"x has shape {tuple(x.shape)}, but (batch, ...) is expected; add a batch axis by x.unsqueeze(0)"

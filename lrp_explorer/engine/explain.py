@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lrp_explorer import own_data
 from lrp_explorer.composites import Composite
 from lrp_explorer.engine.memory import halving
 from lrp_explorer.engine.session import Session
@@ -16,7 +17,7 @@ from lrp_explorer.semirings import Semiring
 
 def explain(
     model: nn.Module,
-    x: Tensor,
+    x: Any,
     target: int | Tensor | None = None,
     composite: str | Composite = "epsilon-plus-flat",
     semiring: str | Semiring = "real",
@@ -29,8 +30,10 @@ def explain(
     ----------
     model : nn.Module
         A classifier: ``(batch, ...)`` in, ``(batch, classes)`` out. It is never changed.
-    x : Tensor
-        Preprocessed input ``(batch, ...)``.
+    x : Tensor, ndarray, data set, sequence or pair
+        Preprocessed input ``(batch, ...)``. Arrays, data sets, pairs (examples, labels), and PIL pictures for a model
+        with a card, are read as `lrp_explorer.own_data.Given` reads them, all examples as one batch; what is explained
+        is `target`, not their labels.
     target, composite, semiring, seed
         See `Session.relevance`.
     device : str
@@ -54,4 +57,5 @@ def explain(
     def once(x: Tensor, target: Any, seed: Any) -> Relevance:
         return Session(model, x, device, memory=0).relevance(target, composite, semiring, seed)
 
+    x = own_data.batch(x, model) if isinstance(model, nn.Module) else x
     return halving(once, x, target, seed, device) if isinstance(x, Tensor) and x.dim() else once(x, target, seed)

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
 from lrp_explorer import zoo
@@ -50,8 +51,9 @@ class Catalogue:
     ----------
     model : str or nn.Module, optional
         A name of the zoo, or a model of one's own; `FIRST_MODEL` otherwise.
-    data : str, Dataset, Tensor or (Tensor, Tensor), optional
-        A name of the zoo (also `folder:PATH`), or data of one's own; the model's own data set otherwise.
+    data : str, data set, DataLoader, Tensor, ndarray, sequence or pair, optional
+        A name of the zoo (also `folder:PATH`), or data of one's own as `lrp_explorer.own_data.Given` takes it; the
+        model's own data set otherwise.
 
     Raises
     ------
@@ -109,6 +111,11 @@ class Catalogue:
 
     def open_data(self, data: str, model: str) -> Source:
         """Give the data set, preprocessed as the model wants it."""
-        if data == OwnData.name and self._own_data is not None:
-            return self._own_data
+        own = self._own_data
+        if data == OwnData.name and own is not None:
+            return self._data.get((data, model), lambda: own.fitted(self.card(model), self._dtype(model)))
         return self._data.get((data, model), lambda: zoo.load_dataset(data, card=self.card(model)))
+
+    def _dtype(self, model: str) -> torch.dtype | None:
+        own = self._own_model if model == self.own_name else None
+        return None if own is None else next((p.dtype for p in own.parameters() if p.is_floating_point()), None)

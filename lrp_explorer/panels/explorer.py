@@ -73,9 +73,10 @@ def explore(
     model : str or nn.Module, optional
         A name of `lrp_explorer.models()`, or a classifier of your own; a small model that ships with the package
         otherwise. It is never changed.
-    data : str, Dataset, Tensor or (Tensor, Tensor), optional
+    data : str, data set, DataLoader, Tensor, ndarray, sequence or pair, optional
         A name of `lrp_explorer.datasets()`, or data of your own, preprocessed for the model: a data set with items
-        (tensor, label), a tensor `(batch, ...)`, or `(tensor, labels)`. The model's own data set otherwise.
+        (tensor, label), a DataLoader of one, a tensor or an array `(batch, ...)`, or a pair (examples, labels); for a
+        model of the zoo also PIL pictures. The model's own data set otherwise.
     device : str, optional
         `"auto"`, `"cpu"`, `"cuda"`, …; the environment variable `LRP_EXPLORER_DEVICE`, or `"auto"`, otherwise.
     **state

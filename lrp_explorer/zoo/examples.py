@@ -11,8 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-UNLABELLED = -1
-"""Label of an example whose class is not known; it is an index into nothing."""
+from lrp_explorer.own_data import UNLABELLED as UNLABELLED
 
 
 class Examples(Protocol):

@@ -9,13 +9,16 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
+from lrp_explorer.errors import InputError
 from lrp_explorer.registry import Registry
 from lrp_explorer.zoo.cards import ModelCard
-from lrp_explorer.zoo.checkpoints import read_state
+from lrp_explorer.zoo.checkpoints import read_parts
 from lrp_explorer.zoo.matching import load_into
 from lrp_explorer.zoo.shipped import SHIPPED
+from lrp_explorer.zoo.state_dicts import Part, chosen
 from lrp_explorer.zoo.torchvision_models import NAMES, TorchvisionModel
 
 RANDOM = "random"
@@ -85,7 +88,7 @@ def model_card(name: str) -> ModelCard:
     return _REGISTRY.get(name).card()
 
 
-def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> nn.Module:
+def load_model(name: str, weights: str | os.PathLike[str] | None = None, part: str | None = None) -> nn.Module:
     """Load a classifier, ready to be explained.
 
     Parameters
@@ -94,9 +97,13 @@ def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> nn.M
         One of `models()`.
     weights : str or PathLike, optional
         None: the published weights, shipped with this package or downloaded at first use.
-        A path: a local checkpoint, `.pt` or `.pth` (a state dict) or `.safetensors`; its preprocessing is that of the
-        published weights of the same file name, else of the default ones.
+        A path: a local checkpoint, of whatever file name, as `torch.save` or safetensors write it: a state dict, or
+        what a training saved, in which the state dict is found and prefixes of its names are taken off. Its
+        preprocessing is that of the published weights of the same file name, else of the default ones.
         `"random"`: a fresh initialisation from torch's global generator (`torch.manual_seed` makes it reproducible).
+    part : str, optional
+        Which of several sets of weights in a checkpoint to take, such as `"ema"`; None: the model's own. What was taken
+        is told in `model.card.source`.
 
     Returns
     -------
@@ -110,20 +117,34 @@ def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> nn.M
         If there is no such model.
     WeightsError
         If the weights are missing and cannot be downloaded, are unsafe or damaged, or belong to another model.
+    InputError
+        If `part` is given without a local file.
     """
     entry = _REGISTRY.get(name)
-    path = entry.fetch() if weights is None else None if weights == RANDOM else Path(weights).expanduser()
-    state = read_state(path) if path else None
-    model = entry.build(path)
-    if path and state is not None:
-        load_into(model, entry.adapt(state), name, path.name, _with_parameters)
+    origin = "random initialisation"
+    if part is not None and weights in (None, RANDOM):
+        raise InputError(f"part is {part!r}, which names a part of a local file; give its path as weights, or no part")
+    # Whatever surrounds the call, the weights are ordinary tensors on the CPU.
+    with torch.inference_mode(False), torch.device("cpu"):
+        path = entry.fetch() if weights is None else None if weights == RANDOM else Path(weights).expanduser()
+        found = read_parts(path) if path else []
+        model = entry.build(path)
+        if path:
+            taken = chosen(found, model.state_dict(), entry.adapt, name, path.name, part)
+            load_into(model, taken, name, path.name, _with_parameters)
+            origin = f"local file {path.name}{_told(taken)}"
     card = entry.card(path)
     if weights is not None:
-        origin = f"local file {path.name}" if path else "random initialisation"
         card = dataclasses.replace(card, source=origin, accuracy=None, notes=f"The {card.title} network, {origin}.")
     # Past nn.Module's own __setattr__, which is typed for tensors and modules only.
     vars(model).update(card=card, input_bounds=(card.low, card.high))
     return model.eval()
+
+
+def _told(taken: Part) -> str:
+    if not taken.left_out:
+        return f", {taken.name}" if taken.name else ""
+    return f", {taken.name}, without {len(taken.left_out)} other tensors, {taken.left_out[0]} the first"
 
 
 def _with_parameters(count: int) -> list[str]:

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from lrp_explorer.errors import InputError
+from lrp_explorer.zoo.intensities import eight_bits
 
 
 class Preprocessing(Protocol):
@@ -47,7 +48,7 @@ class Unit:
 
     def __call__(self, image: Image.Image) -> Tensor:
         """Give the tensor `(channels, height, width)` in [0, 1]."""
-        image = image.convert("L" if self.channels == 1 else "RGB")
+        image = eight_bits(image, "the picture").convert("L" if self.channels == 1 else "RGB")
         if image.size != (self.width, self.height):
             image = ImageOps.fit(image, (self.width, self.height), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(image, dtype=np.float32)) / 255
@@ -95,7 +96,7 @@ class Normalised:
 
     def __call__(self, image: Image.Image) -> Tensor:
         """Give the tensor `(3, height, width)` in model units."""
-        return self.transform(image.convert("RGB"))
+        return self.transform(eight_bits(image, "the picture").convert("RGB"))
 
     def to_image(self, example: Tensor) -> np.ndarray:
         """Give the picture of a tensor in model units."""

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import IterableDataset, TensorDataset
 
 from lrp_explorer.errors import DataError
+from lrp_explorer.panels.catalogue import Catalogue
 from lrp_explorer.panels.own import OwnData, Source, stretched
 
 BATCH = torch.arange(24, dtype=torch.float32).reshape(2, 1, 3, 4)
@@ -33,9 +35,10 @@ def test_examples_without_labels(data):
     assert label is None
 
 
-def test_labels_that_are_not_classes_are_no_labels():
-    assert OwnData([(BATCH[0], "a word")])[0][1] is None
-    assert OwnData([(BATCH[0], torch.tensor([0.0, 1.0]))])[0][1] is None
+@pytest.mark.parametrize("label", ["a word", torch.tensor([0.0, 1.0]), 1.5])
+def test_labels_that_are_no_classes_are_refused_by_index(label):
+    with pytest.raises(DataError, match="example 0 has the label"):
+        OwnData([(BATCH[0], label)])[0]
 
 
 def test_it_is_what_panels_ask_for():
@@ -85,6 +88,21 @@ def test_what_is_no_data_is_refused_with_what_to_do(data, message):
         OwnData(data)
 
 
-def test_an_item_that_is_no_tensor_is_refused_by_name():
-    with pytest.raises(DataError, match=r"example 0 of your data is a ndarray; expected a tensor"):
-        OwnData([np.zeros((1, 3, 4))])[0]
+def test_an_item_that_is_no_example_is_refused_by_name():
+    with pytest.raises(DataError, match=r"example 0 of the data set is a str; expected a tensor, an array or a PIL"):
+        OwnData(["a.png"])[0]
+
+
+def test_pictures_are_preprocessed_by_the_card_and_shown_as_the_model_sees_them():
+    picture = (np.arange(784) % 256).astype(np.uint8).reshape(28, 28)
+    catalogue = Catalogue("digits-cnn", [Image.fromarray(picture)])
+    data = catalogue.open_data(OwnData.name, "digits-cnn")
+    assert data is catalogue.open_data(OwnData.name, "digits-cnn")
+    np.testing.assert_array_equal(data.image(0), picture)
+    np.testing.assert_allclose(data[0][0].numpy()[0] * 255, data.image(0), atol=1e-4)
+
+
+def test_arrays_are_read_in_the_dtype_of_the_users_model():
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2)).double()
+    data = Catalogue(model, BATCH.double().numpy()).open_data(OwnData.name, "Sequential (yours)")
+    assert torch.equal(data[1][0], BATCH[1].double())
