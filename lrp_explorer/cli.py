@@ -104,6 +104,8 @@ def _explain(options: argparse.Namespace) -> None:
     )
     written.write(explanation, out, options.layers)
     print(f"{out}: {explanation.title}")
+    for note in explanation.relevance.notes:
+        print(f"note: {note}")
 
 
 def _list(options: argparse.Namespace) -> None:

@@ -122,11 +122,21 @@ def _cell(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def probabilities(logits: Tensor) -> Tensor:
+    """Turn logits ``(batch, classes)`` into probabilities: their softmax; of a single logit, the sigmoid."""
+    return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
+
+
+def _no_notes(relevance: Relevance) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Relevance:
     """Relevance of every layer, for a batch of explanations.
 
-    ``rel["features.28"]`` is the relevance of that layer's output neurons, of the shape of its output.
+    ``rel["features.28"]`` is the relevance of that layer's output neurons, of the shape and type of its output. Answers
+    of one session share what they have in common: write to a copy (``.clone()``).
 
     Attributes
     ----------
@@ -151,6 +161,7 @@ class Relevance:
     seed: str
     _resolve: Callable[[str], str] = field(repr=False, compare=False)
     _ledger: Callable[[], Table[LedgerRow]] = field(repr=False, compare=False)
+    _notes: Callable[[Any], tuple[str, ...]] = field(default=_no_notes, repr=False, compare=False, kw_only=True)
 
     @property
     def input(self) -> Tensor:
@@ -173,6 +184,16 @@ class Relevance:
     def ledger(self) -> Table[LedgerRow]:
         """Where relevance went, layer by layer, output side first; computed when first asked for."""
         return self._ledger()
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What should be known of these numbers, in words: which layer absorbed nearly all relevance, where one did."""
+        return self._notes(self)
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Probability of each class ``(batch, classes)``, see `probabilities`."""
+        return probabilities(self.logits)
 
     def __repr__(self) -> str:
         shape = tuple(self.input.shape)

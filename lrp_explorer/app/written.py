@@ -49,7 +49,7 @@ class Explanation:
     @property
     def heat(self) -> np.ndarray:
         """Relevance of the input, channels summed, `(height, width)`."""
-        return self.relevance.input[0].sum(0).cpu().numpy()
+        return self.relevance.input[0].sum(0, dtype=torch.float64).cpu().numpy()
 
 
 def explain(
@@ -87,7 +87,7 @@ def explain(
     relevance = session.relevance(index, composite)
     chosen = int(relevance.target[0])
     logit = float(relevance.logits[0, chosen])
-    probability = float(relevance.logits[0].softmax(0)[chosen])
+    probability = float(relevance.probabilities[0, chosen])
     name = card.classes[chosen]
     return Explanation(
         picture=card.to_image(x[0]),

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from lrp_explorer.baselines.case import Case
 from lrp_explorer.baselines.method import Method, build
+from lrp_explorer.engine.devices import own_arithmetic
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from lrp_explorer.results import Relevance
+from lrp_explorer.results import Relevance
 
 
 def attribute(
@@ -64,6 +63,5 @@ def attribute(
     torch.Size([1, 1, 28, 28])
     """
     chosen = build(method, parameters)
-    # Tensors made in inference mode can never take gradients.
-    with torch.inference_mode(False):
+    with own_arithmetic():
         return chosen(Case(model, x, target, device))

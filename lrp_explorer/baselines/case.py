@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lrp_explorer.baselines.replay import Replay
-from lrp_explorer.engine.checks import check_input, check_logits, check_model, check_target, traced
+from lrp_explorer.engine.checks import check_input, check_logits, check_model, check_target, taking, traced
 from lrp_explorer.engine.devices import full_precision, pick_device
 from lrp_explorer.engine.prepared import Prepared, prepare
 from lrp_explorer.engine.record import record
@@ -67,7 +67,7 @@ class Case:
     @cached_property
     def logits(self) -> Tensor:
         """The model's output ``(batch, classes)``."""
-        with torch.no_grad(), full_precision():
+        with torch.no_grad(), full_precision(), taking(self.model, self.x):
             logits = check_logits(self.replay(self.x)).clone()
             if not bool(torch.isfinite(logits).all()):
                 # The recorder names the first layer at fault.

@@ -47,6 +47,8 @@ class EpsilonGammaBox(Composite):
         for name in ("low", "high"):
             value = getattr(self, name)
             object.__setattr__(self, name, value if isinstance(value, Bound) else Bound(value))
+        for name in {"epsilon", "gamma"} & {f.name for f in dataclasses.fields(self)}:
+            check_number(self, name, 0.0)
         self.table()
         self.first()
 
@@ -160,8 +162,8 @@ class LayeredLRP(Composite):
     def __post_init__(self) -> None:
         check_number(self, "lower", 0.0, 1.0)
         check_number(self, "upper", self.lower, 1.0)
-        Gamma(self.gamma)
-        Epsilon(self.epsilon)
+        check_number(self, "gamma", 0.0)
+        check_number(self, "epsilon", 0.0)
 
     @property
     def stabilizer(self) -> float:
@@ -186,7 +188,10 @@ class LayeredLRP(Composite):
 @_preset("uniform")
 @dataclass(frozen=True)
 class Uniform(Composite):
-    """One rule for every layer with weights; LRP-0 and ε also for pooling, sums and the other linear layers."""
+    """One rule for every layer with weights; LRP-0 and ε also for pooling, sums and the other linear layers.
+
+    So sums share by signed values with either of these, unless ``split="magnitude"`` asks for magnitudes.
+    """
 
     rule: Rule = field(default_factory=Epsilon)
 

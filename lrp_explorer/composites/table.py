@@ -20,6 +20,7 @@ from lrp_explorer.rules import (
     Pass,
     Rule,
     Signal,
+    SoftmaxShare,
     SoftmaxTaylor,
     Winner,
 )
@@ -40,6 +41,8 @@ class Composite:
         How sums of two branches share relevance: by their signed values (ε rule), or by magnitude. ``"auto"`` takes
         signed values where only ReLUs read the sum, as in ResNets, and magnitudes elsewhere, where branches cancel
         freely and signed shares grow without bound (transformers, linear bottlenecks; measured in docs/stability.md).
+        A rule for sums in a preset's own table (`Uniform` with LRP-0 or ε) shares by signed values, and gives way to
+        ``"magnitude"`` alone.
     """
 
     overrides: tuple[tuple[str, Rule], ...] = field(default=(), kw_only=True, repr=False)
@@ -83,9 +86,10 @@ class Composite:
             When an override names no layer.
         """
         check_choice(self, "split", ("auto", "signed", "magnitude"))
-        table = base_table(self.stabilizer) | dict(self.table())
+        own = self.table()
+        table = base_table(self.stabilizer) | dict(own)
         rules = {node.name: table[node.kind] for node in graph if node.inputs and node.kind in table}
-        if "sum" not in self.table():
+        if "sum" not in own or self.split == "magnitude":
             rules |= {node.name: self._split(graph, node) for node in graph if node.kind == "sum"}
         first = self.first()
         if first is not None:
@@ -120,6 +124,7 @@ def base_table(epsilon: float) -> dict[str, Rule]:
         **dict.fromkeys(("activation", "reshape", "concatenation", "identity", "scale"), Pass()),
         **dict.fromkeys(("shift", "average_pool", "interpolation", "batch_norm", "layer_norm"), share),
         "max_pool": Winner(),
+        "log_sum_exp": SoftmaxShare(),
         "gate": Signal(),
         "softmax": SoftmaxTaylor(),
         "matmul": EqualSplit(epsilon),

@@ -14,9 +14,9 @@ from lrp_explorer.engine.cache import Memo
 from lrp_explorer.engine.edges import LayerEdges, layer_edges
 from lrp_explorer.engine.linear import LinearStep
 from lrp_explorer.engine.norm_edges import norm_layer
-from lrp_explorer.engine.passing import SAME_ORDER, called, flows, summands
+from lrp_explorer.engine.passing import SAME_ORDER, called, joined_sizes, summands
 from lrp_explorer.engine.quantiles import quantile
-from lrp_explorer.engine.record import Record, resolve
+from lrp_explorer.engine.record import Record
 from lrp_explorer.engine.thresholds import Scale
 from lrp_explorer.graph import Node
 from lrp_explorer.graph.gates import signal_shares
@@ -108,37 +108,26 @@ class Annotator:
     def moved(self) -> list[Tensor]:
         """Take elements back along moved values."""
         node = self.node
-        if not flows(node, self.record):
-            return [self._none(self.record.value(name)) for name in node.inputs]
         if node.kind in ("activation", "identity", "batch_norm", "layer_norm", "response_norm", "softmax"):
             return [self.relevance]
         if node.kind in ("scale", "shift"):
             return [self.fit(self.relevance, self.x)]
         if node.op in SAME_ORDER:
-            return [self.relevance.reshape(*self.x.shape, *self.semiring.element)]
+            return [self.relevance.reshape((*self.x.shape, *self.semiring.element))]
         if node.op == "cat":
             axis = node.kwargs.get("dim", node.static(1, 0))
             axis = axis % self.x.dim()
-            sizes = [resolve(ref, self.record.values).shape[axis] for ref in node.args[0]]
-            parts = self.relevance.split(sizes, axis)
-            return [part for ref, part in zip(node.args[0], parts, strict=True) if ref.name in node.inputs]
+            parts = self.relevance.split(joined_sizes(node, self.record, axis), axis)
+            named = [(r.name, part) for r, part in zip(node.args[0], parts, strict=True) if r.name in node.inputs]
+            return [part.reshape((*self.record.value(name).shape, *self.semiring.element)) for name, part in named]
         return [self._by_index(position) for position in range(len(node.inputs))]
-
-    def _none(self, like: Tensor) -> Tensor:
-        return self.semiring.full(tuple(like.shape), self.relevance)
 
     def _by_index(self, position: int) -> Tensor:
         """Follow each value to where it went; what several places hand back is joined by ⊕."""
         values = [self.record.value(name) for name in self.node.inputs]
         x = values[position]
-        if not x.is_floating_point():
-            return self._none(x)
         element = self.semiring.element
-        blank = {
-            i: torch.zeros_like(value, dtype=torch.float64)
-            for i, value in enumerate(values)
-            if value.is_floating_point()
-        }
+        blank = {i: torch.zeros_like(value, dtype=torch.float64) for i, value in enumerate(values)}
         numbers = torch.arange(1, x.numel() + 1, dtype=torch.float64, device=x.device).reshape(x.shape)
         went = called(self.node, self.record, blank | {position: numbers})
         # What is there without the numbers is a constant, such as what a picture is padded with.
@@ -154,7 +143,7 @@ class Annotator:
             at, of = places[chosen], here[chosen]
             result[at] = self.semiring.add(result[at], relevance[of])
             here = here[~chosen]
-        return result.reshape(*x.shape, *element)
+        return result.reshape((*x.shape, *element))
 
     def signal(self) -> list[Tensor]:
         """Give elements to the signal of a product; to both factors at one half where neither is a gate."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
 from lrp_explorer.composites import Composite
-from lrp_explorer.engine.ledger import ledger
+from lrp_explorer.engine.devices import own_arithmetic
+from lrp_explorer.engine.ledger import absorbed, ledger
 from lrp_explorer.engine.record import Record
 from lrp_explorer.errors import InputError
 from lrp_explorer.graph import Graph
@@ -18,25 +19,39 @@ from lrp_explorer.semirings import Bottleneck, Semiring
 
 def answer(
     record: Record,
-    logits: Tensor,
+    check_unchanged: Callable[[], None],
     composite: Composite,
     rules: Mapping[str, Rule],
     target: Tensor,
     start: Tensor,
-    seed: str | Tensor,
+    seed: str,
     maps: dict[str, Tensor],
 ) -> Relevance:
-    """Hand out relevance, whose ledger is made when it is asked for."""
+    """Build relevance, whose ledger is computed when it is asked for, if it can still be that of this relevance."""
+    versions = {name: value._version for name, value in maps.items()}
+
+    def booked() -> Table[LedgerRow]:
+        check_unchanged()
+        written = next((name for name, value in maps.items() if value._version != versions[name]), None)
+        if written is not None:
+            raise InputError(
+                f"relevance of layer {written!r} was written to since it was computed, and the ledger is made from it; "
+                "ask for the ledger first, or write to a copy (.clone())"
+            )
+        with own_arithmetic():
+            return ledger(record, rules, maps)
+
     return Relevance(
         maps=maps,
-        logits=logits.clone(),
-        target=target,
-        start=start,
+        logits=record.values[record.graph.output].clone(),
+        target=target.clone(),
+        start=start.clone(),
         composite=repr(composite),
         semiring="real",
-        seed=seed if isinstance(seed, str) else "tensor",
+        seed=seed,
         _resolve=record.graph.resolve,
-        _ledger=lambda: ledger(record, rules, maps),
+        _ledger=booked,
+        _notes=absorbed,
     )
 
 
@@ -52,8 +67,8 @@ def path_answer(
     """Hand out elements of a semiring as the numbers that they stand for."""
     return PathRelevance(
         maps={name: semiring.decode(element) for name, element in elements.items()},
-        logits=logits.clone(),
-        target=target,
+        logits=logits,
+        target=target.clone(),
         start=start,
         composite=repr(composite),
         semiring=repr(semiring),

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrp_explorer.engine.account import Account, divide, per_example
+from lrp_explorer.engine.account import Account, divide, per_example, unaccounted
 from lrp_explorer.engine.maps import vjp
 from lrp_explorer.engine.passing import called, fit, value_of
 from lrp_explorer.engine.record import Record
 from lrp_explorer.graph import Node, Ref
+from lrp_explorer.graph.spectra import RealMap
 from lrp_explorer.rules import Attention, EqualSplit
 
 
@@ -51,14 +52,27 @@ def matmul_step(
     y = record.value(node.name)
     bias = node.static(2, node.kwargs.get("bias")) if node.op.startswith(("conv", "linear")) else None
     constant = y - called(node, record, dict(enumerate(values)), without_bias=True) if bias is not None else None
-    degree = 2.0 if node.op == "var" else float(len(values))
+    degree = _degree(node, values, y)
     total = degree * y if constant is None else degree * (y - constant) + constant
     s = divide(relevance, total, rule.stabilizer)
+    parts = [vjp(value_of(node, record, i), value, s) * value for i, value in enumerate(values)]
     if account is not None:
         account.book(relevance, s, total, rule.stabilizer)
         if constant is not None:
             account.to_bias = per_example(s * constant)
-    return [vjp(value_of(node, record, i), value, s) * value for i, value in enumerate(values)]
+        if isinstance(node.target, RealMap):
+            # Constants may have been added to a spectrum anywhere on the way.
+            account.to_bias = unaccounted(s * total, parts)
+    return parts
+
+
+def _degree(node: Node, values: list[Tensor], y: Tensor) -> float:
+    """Degree of an operation in its inputs, all taken together."""
+    if isinstance(node.target, RealMap):
+        return float(node.target.degree)
+    if node.op == "prod":
+        return values[0].numel() / max(y.numel(), 1)
+    return 2.0 if node.op == "var" else float(len(values))
 
 
 def softmax_step(node: Node, record: Record, relevance: Tensor, account: Account | None) -> list[Tensor]:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lrp_explorer import own_data
-from lrp_explorer.errors import InputError, ModelError, unknown_name
+from lrp_explorer.engine.devices import own_arithmetic
+from lrp_explorer.engine.memory import exhausted
+from lrp_explorer.errors import InputError, LrpError, ModelError, unknown_name
 from lrp_explorer.graph import Graph, trace
-from lrp_explorer.graph.trace import evaluation_view
+from lrp_explorer.graph.export import in_evaluation
+from lrp_explorer.graph.stand_in import StandIn, copied
+from lrp_explorer.graph.surroundings import put_back
+from lrp_explorer.results import probabilities
 
 SEEDS = ("logit", "one", "contrast", "probability")
 
@@ -23,7 +31,7 @@ def check_model(model: object) -> nn.Module:
 
 
 def check_input(model: nn.Module, x: object) -> Tensor:
-    """Return `x` if the model can take it: a finite floating-point batch of the model's own dtype.
+    """Return `x` if a model may take it: a finite floating-point batch. Whether this one does is seen in `taking`.
 
     What is no tensor is read as `lrp_explorer.own_data` reads it.
 
@@ -45,12 +53,6 @@ def check_input(model: nn.Module, x: object) -> Tensor:
         raise InputError(f"x has shape {tuple(x.shape)}: the batch is empty, at least one example is expected")
     if not x.dtype.is_floating_point:
         raise InputError(f"x has dtype {x.dtype}, but floating point is expected; convert it, e.g. by x.float() / 255")
-    expected = next((p.dtype for p in model.parameters() if p.dtype.is_floating_point), x.dtype)
-    if x.dtype != expected:
-        raise InputError(
-            f"x has dtype {x.dtype}, but the model's weights have {expected}; "
-            f"use x.to({expected}) or model.to({x.dtype})"
-        )
     if not all_finite(x):
         finite = torch.isfinite(x)
         where = tuple((~finite).nonzero()[0].tolist())
@@ -65,6 +67,33 @@ def all_finite(values: Tensor) -> bool:
     """Whether no value is NaN or infinite."""
     # One sum is a tenth of the work; each value is looked at only where it says no, or has overflowed.
     return bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())
+
+
+@contextmanager
+def taking(model: nn.Module, x: Tensor) -> Iterator[None]:
+    """Where the model's operations do not take `x` because of its dtype, say that.
+
+    Which dtype that is only they can tell: a model may cast its input, or compute in several.
+
+    Raises
+    ------
+    InputError
+        Names both dtypes.
+    """
+    try:
+        yield
+    except LrpError:
+        raise
+    except (RuntimeError, TypeError, ValueError) as error:
+        dtypes = list(dict.fromkeys(p.dtype for p in model.parameters() if p.dtype.is_floating_point))
+        if dtypes in ([], [x.dtype]) or exhausted(error):
+            raise
+        others = [str(dtype) for dtype in dtypes if dtype != x.dtype]
+        raise InputError(
+            f"x has dtype {x.dtype}, but the model's weights have {' and '.join(map(str, dtypes))}, and do not take it "
+            f"({next(iter(str(error).splitlines()), type(error).__name__)}); "
+            f"use {' or '.join(f'x.to({dtype})' for dtype in others)}, or model.to({x.dtype})"
+        ) from error
 
 
 def check_logits(logits: object) -> Tensor:
@@ -87,9 +116,9 @@ def check_target(target: Any, logits: Tensor) -> Tensor:
         indices = torch.as_tensor(target, device=logits.device)
     except (TypeError, ValueError, RuntimeError):
         indices = None
-    if indices is None or isinstance(target, (bool, float)):
+    if indices is None or isinstance(target, (bool, float, complex)):
         raise InputError(f"target is {target!r}, but None, a class index or one index per example is expected")
-    if indices.dtype.is_floating_point or indices.dtype == torch.bool:
+    if indices.dtype.is_floating_point or indices.dtype.is_complex or indices.dtype == torch.bool:
         raise InputError(f"target has dtype {indices.dtype}, but integer class indices are expected")
     if indices.dim() == 0:
         indices = indices.expand(batch)
@@ -104,18 +133,24 @@ def check_target(target: Any, logits: Tensor) -> Tensor:
 def start_relevance(seed: str | Tensor, logits: Tensor, target: Tensor) -> Tensor:
     """Relevance put in at the output ``(batch, classes)``.
 
-    ``"logit"``: the target's logit; ``"one"``: 1; ``"probability"``: its softmax probability; ``"contrast"``: its
-    logit, and minus the best other logit at that other class; a tensor is taken as it is.
+    ``"logit"``: the target's logit; ``"one"``: 1; ``"probability"``: its probability, the softmax or, of a single
+    logit, the sigmoid; ``"contrast"``: its logit, and minus the best other logit at that other class; a tensor is taken
+    as it is.
     """
     if isinstance(seed, Tensor):
         if seed.shape != logits.shape:
             raise InputError(
                 f"seed has shape {tuple(seed.shape)}, but {tuple(logits.shape)} (batch, classes) is expected"
             )
-        if not bool(torch.isfinite(seed).all()):
-            bad = seed[~torch.isfinite(seed)][0].item()
-            raise InputError(f"seed holds {bad}, but finite numbers are expected")
-        return seed.detach().to(logits, copy=True)
+        if seed.is_complex() or seed.dtype == torch.bool:
+            raise InputError(f"seed has dtype {seed.dtype}, but real numbers are expected, one for each output")
+        start = seed.detach().to(logits, copy=True)
+        wrong = ~torch.isfinite(start).to(seed.device)
+        if bool(wrong.any()):
+            bad = seed[wrong][0].item()
+            beyond = f" within the range of {logits.dtype}" if math.isfinite(bad) else ""
+            raise InputError(f"seed holds {bad:g}, but finite numbers{beyond} are expected")
+        return start
     if not isinstance(seed, str):
         raise InputError(
             f"seed is {seed!r} ({type(seed).__name__}), but one of {', '.join(SEEDS)} or a (batch, classes) tensor is "
@@ -129,7 +164,7 @@ def start_relevance(seed: str | Tensor, logits: Tensor, target: Tensor) -> Tenso
     if seed == "one":
         return start.scatter_(1, column, 1.0)
     if seed == "probability":
-        return start.scatter_(1, column, logits.softmax(1).gather(1, column))
+        return start.scatter_(1, column, probabilities(logits).gather(1, column))
     start.scatter_(1, column, own)
     if seed == "contrast":
         if logits.shape[1] < 2:
@@ -141,11 +176,12 @@ def start_relevance(seed: str | Tensor, logits: Tensor, target: Tensor) -> Tenso
 
 def traced(model: nn.Module, x: Tensor) -> Graph:
     """Trace, and if that fails because the model cannot take `x`, say that instead."""
-    try:
-        graph = trace(model, x)
-    except ModelError as refusal:
-        _explain_refusal(model, x, refusal)
-        raise
+    with own_arithmetic():
+        try:
+            graph = trace(model, x)
+        except ModelError as refusal:
+            _explain_refusal(model, x, refusal)
+            raise
     if graph.output not in graph.layers:
         raise ModelError(f"the output of {type(model).__name__} does not depend on its input: nothing can be explained")
     return graph
@@ -154,8 +190,12 @@ def traced(model: nn.Module, x: Tensor) -> Graph:
 def _explain_refusal(model: nn.Module, x: Tensor, refusal: ModelError) -> None:
     parameter = next(model.parameters(), x)
     try:
-        with torch.no_grad():
-            evaluation_view(model)(x.to(parameter.device))
+        with put_back(model), own_arithmetic(), torch.no_grad(), torch.random.fork_rng(), taking(model, x):
+            standing = StandIn(model, copied)
+            with standing.global_hooks(), in_evaluation(standing.model) as ready:
+                ready(x.to(parameter.device, copy=True))
+    except LrpError:
+        raise
     except Exception as error:
         first = next(((n, m) for n, m in model.named_modules() if next(m.parameters(False), None) is not None), None)
         layer = f" Its first layer with weights is {first[0]!r}: {first[1]}." if first else ""

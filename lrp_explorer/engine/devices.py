@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -30,8 +30,29 @@ def pick_device(device: str | torch.device, x: Tensor) -> torch.device:
 
 
 @contextmanager
+def own_arithmetic() -> Iterator[None]:
+    """Compute as the model's own types say, whatever modes surround the call; see `full_precision`.
+
+    Tensors made in inference mode could not be watched for changes, nor differentiated; theirs goes on after the call.
+    """
+    with torch.inference_mode(False), full_precision():
+        yield
+
+
+@contextmanager
 def full_precision() -> Iterator[None]:
-    """Keep CUDA from rounding float32 to TF32 while relevance is computed; the user's settings are put back."""
+    """Keep autocast from rounding, and CUDA from rounding float32 to TF32; the user's settings are put back."""
+    with ExitStack() as settings:
+        for kind in ("cpu", "cuda"):
+            # Where a model casts by itself, inside its forward, that is part of its graph.
+            if torch.is_autocast_enabled(kind):
+                settings.enter_context(torch.autocast(kind, enabled=False))
+        settings.enter_context(_without_tf32())
+        yield
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
     matmul: Any = torch.backends.cuda.matmul
     cudnn: Any = torch.backends.cudnn
     before = (matmul.allow_tf32, cudnn.allow_tf32)

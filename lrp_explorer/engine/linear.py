@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from lrp_explorer.engine.account import Account, divide, per_example, scaled_epsilon, stabilize
+from lrp_explorer.engine.account import Account, divide, per_example, rounded, scaled_epsilon, stabilize
 from lrp_explorer.engine.cache import Memo, forgetful
 from lrp_explorer.engine.maps import LinearMap
 from lrp_explorer.engine.weights import Weights
@@ -97,7 +97,7 @@ class LinearStep:
         """Return factor / S(denominator) of a share, at the outputs that it serves."""
         denominator, sign, fresh = self._denominator(rule, share)
         epsilon = self._epsilon(rule)
-        if not isinstance(epsilon, Tensor) and epsilon > 0.0:
+        if not isinstance(epsilon, Tensor) and rounded(epsilon, denominator.dtype) > 0.0:
             s = stabilize(denominator, epsilon, sign, fresh=fresh).reciprocal_()
         else:
             s = divide(torch.ones_like(denominator), denominator, epsilon, sign)

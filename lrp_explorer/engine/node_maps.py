@@ -52,7 +52,10 @@ def linear_map(
             whole = _folded(whole, norm_args, transposed=node.op.startswith("conv_transpose"))
         return whole
 
-    weight, bias = memo("folded", lambda: _tensor(folded().weight)), memo("bias", lambda: _tensor(folded().bias))
+    # A layer of low precision takes its weights in that, whatever that of a batch norm is.
+    dtype = _tensor(made.weight).dtype
+    weight = memo("folded", lambda: _tensor(folded().weight).to(dtype))
+    bias = memo("bias", lambda: _tensor(folded().bias).to(dtype))
     return replace(made, weight=weight, bias=bias, memo=memo)
 
 
@@ -144,8 +147,12 @@ def _product_from_left(weight: Tensor) -> LinearMap:
 def _batch_norm(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], example: Tensor) -> LinearMap:
     factor, shift = batch_norm_factors(args)
     column = (-1, *[1] * (example.dim() - 2))
+    # Of a low precision, x is multiplied and moved in that of the statistics, and what comes of it rounded once.
     return LinearMap(
-        factor.reshape(column), shift.reshape(column), lambda x, w, b: _plus(x * w, b), lambda s, w, x: s * w
+        factor.reshape(column),
+        shift.reshape(column),
+        lambda x, w, b: _plus(x * w, b).to(x.dtype),
+        lambda s, w, x: (s * w).to(x.dtype),
     )
 
 

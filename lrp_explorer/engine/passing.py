@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrp_explorer.engine.account import Account, divide, per_example, scaled_epsilon
+from lrp_explorer.engine.account import Account, divide, per_example, scaled_epsilon, unaccounted
 from lrp_explorer.engine.maps import vjp
 from lrp_explorer.engine.means import averaging
 from lrp_explorer.engine.record import Record, resolve
 from lrp_explorer.engine.windows import first_largest, kept_axes, pooled_axes
+from lrp_explorer.errors import CoverageError
 from lrp_explorer.graph import Node, Ref
 from lrp_explorer.graph.gates import signal_shares
-from lrp_explorer.graph.ops import CHOICES
 from lrp_explorer.rules import Average, Epsilon, Magnitude, Zero
 
 # Operations that leave the order of the elements as it is.
@@ -34,7 +34,7 @@ def value_of(node: Node, record: Record, position: int = 0) -> Any:
 
 def called(node: Node, record: Record, given: Mapping[int, Tensor], *, without_bias: bool = False) -> Tensor:
     """Compute the node anew, with the `given` values at the inputs of these positions."""
-    values = {**record.values, **{name: record.value(name) for name in node.inputs}}
+    values = _in_type_of(given, node, record)
     # An input that is read twice is two inputs: each reading has a name of its own.
     numbers = itertools.count()
     readings = {f"{number}:{node.inputs[number]}": value for number, value in given.items()}
@@ -60,6 +60,17 @@ def called(node: Node, record: Record, given: Mapping[int, Tensor], *, without_b
     )
 
 
+def _in_type_of(given: Mapping[int, Tensor], node: Node, record: Record) -> dict[str, Any]:
+    """All values that a node reads; in the given ones' precision, where that is another than the recorded."""
+    values = {name: record.values[name] for name in node.reads if name not in record.overwritten}
+    values |= {name: record.value(name) for name in node.inputs}
+    wanted = next(iter(given.values())).dtype
+    if all(values[node.inputs[number]].dtype == wanted for number in given):
+        return values
+    real = (name for name, value in values.items() if isinstance(value, Tensor) and value.is_floating_point())
+    return values | {name: values[name].to(wanted) for name in list(real)}
+
+
 def fit(relevance: Tensor, x: Tensor) -> Tensor:
     """Sum relevance over the axes along which `x` was broadcast."""
     if relevance.shape == x.shape:
@@ -69,22 +80,10 @@ def fit(relevance: Tensor, x: Tensor) -> Tensor:
 
 def move(node: Node, record: Record, relevance: Tensor, account: Account | None = None) -> list[Tensor]:
     """Take relevance back along moved values; constants among them, such as a class token or padding, keep theirs."""
-    if not flows(node, record):
-        if account is not None:
-            account.other = relevance.sum(dtype=torch.float64)
-        return [torch.zeros_like(record.value(name), dtype=relevance.dtype) for name in node.inputs]
     parts = _moved(node, record, relevance)
     if account is not None:
-        # In one number: where windows are cut, the first axis is not that of the examples.
-        account.to_bias = relevance.sum(dtype=torch.float64) - sum(part.sum(dtype=torch.float64) for part in parts)
+        account.to_bias = unaccounted(relevance, parts)
     return parts
-
-
-def flows(node: Node, record: Record) -> bool:
-    """Whether anything flows through a node: nothing does through what is true or false."""
-    # What was overwritten by a ReLU is a real number, and need not be computed again to know that.
-    real = (name in record.overwritten or record.values[name].is_floating_point() for name in node.inputs)
-    return node.op not in CHOICES and any(real)
 
 
 def _moved(node: Node, record: Record, relevance: Tensor) -> list[Tensor]:
@@ -100,15 +99,7 @@ def _moved(node: Node, record: Record, relevance: Tensor) -> list[Tensor]:
         return [fit(relevance, x)]
     if node.op in ("cat", "stack"):
         return _split(node, record, relevance)
-    return [_back(node, record, position, relevance) for position in range(len(node.inputs))]
-
-
-def _back(node: Node, record: Record, position: int, relevance: Tensor) -> Tensor:
-    """Relevance of the values that come from one input; none for a condition, which is not among them."""
-    x = record.value(node.inputs[position])
-    if not x.is_floating_point():
-        return torch.zeros_like(x, dtype=relevance.dtype)
-    return vjp(value_of(node, record, position), x, relevance)
+    return [vjp(value_of(node, record, i), record.value(name), relevance) for i, name in enumerate(node.inputs)]
 
 
 def _split(node: Node, record: Record, relevance: Tensor) -> list[Tensor]:
@@ -116,8 +107,15 @@ def _split(node: Node, record: Record, relevance: Tensor) -> list[Tensor]:
     if node.op == "stack":
         parts: tuple[Tensor, ...] = relevance.unbind(axis)
     else:
-        parts = relevance.split([resolve(ref, record.values).shape[axis] for ref in node.args[0]], axis)
-    return [part for ref, part in zip(node.args[0], parts, strict=True) if ref.name in node.inputs]
+        parts = relevance.split(joined_sizes(node, record, axis % relevance.dim()), axis)
+    named = [(ref.name, part) for ref, part in zip(node.args[0], parts, strict=True) if ref.name in node.inputs]
+    return [part if part.numel() else torch.zeros_like(record.value(name)) for name, part in named]
+
+
+def joined_sizes(node: Node, record: Record, axis: int) -> list[int]:
+    """Sizes along an axis of what is joined there; an empty vector is joined to anything, and is nothing."""
+    shapes = [resolve(ref, record.values).shape for ref in node.args[0]]
+    return [0 if len(shape) == 1 and shape[0] == 0 else shape[axis] for shape in shapes]
 
 
 def share_sum(
@@ -181,13 +179,31 @@ def by_magnitude(
 
 def by_gradient(node: Node, record: Record, relevance: Tensor, account: Account | None) -> list[Tensor]:
     """Take relevance the way of the gradient."""
-    parts = [
-        vjp(value_of(node, record, position), record.value(name), relevance)
-        for position, name in enumerate(node.inputs)
-    ]
+    parts = [_slope(node, record, i, relevance) for i in range(len(node.inputs))]
     if account is not None:
-        account.other = per_example(relevance) - sum(per_example(part) for part in parts)
+        account.other = unaccounted(relevance, parts)
     return parts
+
+
+def _slope(node: Node, record: Record, position: int, relevance: Tensor) -> Tensor:
+    """Transposed Jacobian times relevance; zeros where the value takes nothing from this input but its shape."""
+    x = record.value(node.inputs[position])
+    with torch.enable_grad():
+        leaf = x.detach().requires_grad_()
+        try:
+            value = called(node, record, {position: leaf})
+            if not value.requires_grad:
+                return torch.zeros_like(x)
+            (found,) = torch.autograd.grad(value, leaf, relevance, allow_unused=True)
+        except (NotImplementedError, RuntimeError) as error:
+            if "derivative" not in str(error) and "autograd" not in str(error):
+                raise
+            raise CoverageError(
+                f"layer {node.name!r}: Gradient() cannot serve operation {node.op!r}, which has no derivative in "
+                f"PyTorch ({str(error).splitlines()[0]}); write it by operations that have, or compute it without the "
+                "model's input"
+            ) from error
+    return torch.zeros_like(x) if found is None else found
 
 
 def to_winner(node: Node, record: Record, relevance: Tensor) -> list[Tensor]:
@@ -205,6 +221,16 @@ def to_winner(node: Node, record: Record, relevance: Tensor) -> list[Tensor]:
             relevance, x, kernel, stride or kernel, padding, dilation, ceil, record.winners[node.name]
         )
     ]
+
+
+def by_softmax(node: Node, record: Record, relevance: Tensor) -> list[Tensor]:
+    """Share relevance of a soft maximum by the softmax of its inputs."""
+    x = record.value(node.inputs[0])
+    axes = pooled_axes(node, x)
+    largest = kept_axes(record.value(node.name), x, axes)
+    # Masked values are minus infinity, and take no part.
+    shares = torch.where(torch.isfinite(x), (x - largest).exp(), 0.0)
+    return [kept_axes(relevance, x, axes) * shares]
 
 
 def average(node: Node, rule: Average, record: Record, relevance: Tensor, account: Account | None) -> list[Tensor]:

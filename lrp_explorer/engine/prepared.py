@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from lrp_explorer.engine.cache import Cache, Memo, default_budget, size
 from lrp_explorer.errors import ModelError
 from lrp_explorer.graph import Graph, Ref
-from lrp_explorer.graph.trace import exporting
 
 # Folded weights, their positive parts, and both in the order that transposes want, with something to spare.
 _FORMS = 6
@@ -55,9 +54,7 @@ def prepare(model: nn.Module, graph: Graph, device: torch.device) -> Prepared:
     ModelError
         If the model has no values.
     """
-    with exporting:
-        tensors = dict(model.named_parameters(remove_duplicate=False))
-        tensors |= dict(model.named_buffers(remove_duplicate=False))
+    tensors = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
     own = {name: tensors[path].detach() for name, path in graph.weights.items()}
     own |= {name: constant.detach() for name, constant in graph.constants.items()}
     without = next((name for name, tensor in own.items() if tensor.device.type == "meta"), None)

@@ -13,7 +13,16 @@ from lrp_explorer.engine.first import by_box, by_square, by_view
 from lrp_explorer.engine.layer_norm import norm_step
 from lrp_explorer.engine.linear import LinearStep
 from lrp_explorer.engine.lrn import taylor_step
-from lrp_explorer.engine.passing import average, by_gradient, by_magnitude, move, share_sum, to_signal, to_winner
+from lrp_explorer.engine.passing import (
+    average,
+    by_gradient,
+    by_magnitude,
+    by_softmax,
+    move,
+    share_sum,
+    to_signal,
+    to_winner,
+)
 from lrp_explorer.engine.record import Record
 from lrp_explorer.graph import Graph, Node
 from lrp_explorer.graph.layer_norm import is_centred
@@ -33,6 +42,7 @@ from lrp_explorer.rules import (
     Pass,
     Rule,
     Signal,
+    SoftmaxShare,
     SoftmaxTaylor,
     Winner,
     WSquare,
@@ -92,6 +102,8 @@ def step(
             return by_gradient(node, record, relevance, account)
         case Winner():
             return to_winner(node, record, relevance)
+        case SoftmaxShare():
+            return by_softmax(node, record, relevance)
         case Average():
             return average(node, rule, record, relevance, account)
         case Signal():

@@ -61,6 +61,15 @@ class Record:
         args, kwargs = self.arguments(node)
         return node.target(*args, **kwargs)
 
+    def suited(self, name: str, relevance: Tensor) -> Tensor:
+        """Return relevance in the type of the value that it belongs to; a model may compute in several."""
+        dtype = self.dtype(name)
+        return relevance.to(dtype) if dtype.is_floating_point else relevance
+
+    def dtype(self, name: str) -> torch.dtype:
+        """Type of a recorded value; a ReLU that has overwritten it left that as it was."""
+        return self.values[self.overwritten.get(name, name)].dtype
+
     def rectified(self, node: Node) -> Tensor:
         """Return max(0, output) of a node."""
         if node.name in self.overwritten:
@@ -80,7 +89,17 @@ class Record:
                 kwargs = {k: device if k == "device" else resolve(v, values) for k, v in node.kwargs.items()}
                 values[node.name] = node.target(*resolve(node.args, values), **kwargs)
         winners = {name: _tiled(index, times) for name, index in self.winners.items()}
-        return replace(self, values=values, winners=winners)
+        # Maps without weights may hold constants of the batch's own size.
+        maps = {
+            name: made if isinstance(made.weight, Tensor) else self._map(self.graph.by_name[name], values)
+            for name, made in self.maps.items()
+        }
+        return replace(self, values=values, winners=winners, maps=maps)
+
+    @staticmethod
+    def _map(node: Node, values: Mapping[str, Any]) -> LinearMap:
+        args, kwargs = resolve(node.args, values), {k: resolve(v, values) for k, v in node.kwargs.items()}
+        return linear_map(node, _constants(node, args), kwargs, values[node.inputs[0]])
 
     def arguments(self, node: Node) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arguments of a node with every reference replaced by its value."""
@@ -146,7 +165,7 @@ def _own_sources(graph: Graph, relu: Node) -> list[str]:
     """Names of the values that a ReLU may overwrite: an output that it alone reads, and what is folded into it."""
     names = []
     name = relu.inputs[0] if relu.inputs else INPUT
-    while name not in (INPUT, graph.output) and len(graph.consumers[name]) == 1:
+    while name not in (INPUT, graph.output) and len(graph.readers[name]) == 1:
         names.append(name)
         node = graph.by_name[name]
         if node.kind in ("convolution", "linear", "batch_norm", "sum"):
@@ -166,9 +185,7 @@ def _linear(
     prepared: Prepared,
 ) -> Tensor:
     x = values[node.inputs[0]]
-    # The map keeps the constants only; its input comes and goes.
-    source = Ref(node.inputs[0])
-    constants = tuple(None if given == source else arg for given, arg in zip(node.args, args, strict=True))
+    constants = _constants(node, args)
     folded = bool(node.folded)
     for key, norms in (("norms", node.norms), ("before", node.before)):
         if norms:
@@ -179,6 +196,12 @@ def _linear(
     if node.kind == "convolution" and folded and made.bias is not None:
         return _folded_call(node, args, kwargs, made)
     return made(x)
+
+
+def _constants(node: Node, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Arguments that a map keeps; its input comes and goes."""
+    source = Ref(node.inputs[0])
+    return tuple(None if given == source else arg for given, arg in zip(node.args, args, strict=True))
 
 
 def _folded_call(node: Node, args: Any, kwargs: dict[str, Any], made: LinearMap) -> Tensor:

@@ -2,43 +2,36 @@
 
 from __future__ import annotations
 
-import copy
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from lrp_explorer import semirings
-from lrp_explorer.composites import Composite, build
+from lrp_explorer.composites import Composite
 from lrp_explorer.engine.answers import answer, path_answer
 from lrp_explorer.engine.best_path import best_path, checked_index
-from lrp_explorer.engine.cache import Cache, default_budget
-from lrp_explorer.engine.checks import check_input, check_logits, check_model, check_target, start_relevance
+from lrp_explorer.engine.checks import check_target, start_relevance
 from lrp_explorer.engine.coverage import coverage_rows
-from lrp_explorer.engine.devices import full_precision
-from lrp_explorer.engine.memory import exhausted, report
+from lrp_explorer.engine.devices import own_arithmetic
+from lrp_explorer.engine.finite import check_relevance
 from lrp_explorer.engine.paths import start_elements
-from lrp_explorer.engine.reading import Reading
-from lrp_explorer.engine.record import Record
+from lrp_explorer.engine.recording import Recording
 from lrp_explorer.engine.sweep import batches, settings
-from lrp_explorer.engine.walk import Walk
 from lrp_explorer.errors import InputError
 from lrp_explorer.graph import INPUT
 from lrp_explorer.results import CoverageRow, PathRelevance, PathStep, Relevance, Table
 from lrp_explorer.rules import Rule
+from lrp_explorer.rules.base import check_flag
 from lrp_explorer.semirings import Real, Semiring, Viterbi
-
-# Tensors made in inference mode could not be watched for changes, nor differentiated; theirs goes on after the call.
-_recording = torch.inference_mode(False)
 
 # Examples that the settings of a sweep run as one batch.
 _TOGETHER = 8
 
 
-class Session:
+class Session(Recording):
     """Explains one batch under changing settings, from one recorded forward pass.
 
     What does not depend on a changed setting is not computed again: a rule in layer l recomputes layers up to l, and
@@ -47,9 +40,10 @@ class Session:
     Parameters
     ----------
     model : nn.Module
-        A classifier; it is never changed. Its weights are read once, here.
+        A classifier; it is never changed. Its weights are read once, here; if they change, the session refuses to go
+        on (of writes through ``tensor.data`` to a few values of a large weight it may not know).
     x : Tensor
-        Preprocessed input ``(batch, ...)``, of the dtype of the model's weights.
+        Preprocessed input ``(batch, ...)``, of a dtype that the model takes; a copy of it is kept.
     device : str
         ``"auto"`` (the input's GPU, else a GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …
     memory : int, optional
@@ -63,63 +57,10 @@ class Session:
     Raises
     ------
     InputError, ModelError, NumericsError
-        See the messages.
+        See the messages. Autocast and TF32 around a call change no number: arithmetic is that of the model itself.
     """
 
-    @_recording
-    def __init__(
-        self, model: nn.Module, x: Tensor, device: str | torch.device = "auto", memory: int | None = None
-    ) -> None:
-        x = check_input(check_model(model), x)
-        self._begin(Reading(model, x, device), x, memory)
-
-    def _begin(self, reading: Reading, x: Tensor, memory: int | None) -> None:
-        self._reading, self.device, self.graph = reading, reading.device, reading.graph
-        self._versions = reading.versions()
-        self.record: Record = reading.record(x)
-        self.logits = check_logits(self.record.values[self.graph.output]).clone()
-        self._walk = Walk(self.record, default_budget(self.device) if memory is None else memory)
-        self._lock = threading.Lock()
-
-    @_recording
-    def another(self, x: Tensor, memory: int | None = None) -> Session:
-        """Record other examples by the model as this session read it: what is known of the model is not read again.
-
-        Parameters
-        ----------
-        x : Tensor
-            Preprocessed input ``(batch, ...)``.
-        memory : int, optional
-            As for `Session`.
-        """
-        x = check_input(self._reading.model, x)
-        if not self._reading.serves(x):
-            return Session(self._reading.model, x, self.device, memory)
-        made = copy.copy(self)
-        made._begin(self._reading, x, memory)
-        return made
-
-    def __repr__(self) -> str:
-        dtype = str(self.logits.dtype).removeprefix("torch.")
-        exactly = f"{dtype} without TF32" if dtype == "float32" else dtype
-        return f"Session({type(self._reading.model).__name__}, batch {len(self.logits)}, {self.device}, {exactly})"
-
-    @property
-    def changed(self) -> bool:
-        """Whether the model's weights were written to since this session read them (but through ``tensor.data``)."""
-        return self._reading.changed
-
-    @property
-    def cache(self) -> Cache:
-        """What is kept beside the recording."""
-        return self._walk.cache
-
-    @property
-    def layers(self) -> list[str]:
-        """Names of all layers, input side first, ``"input"`` included."""
-        return list(self.graph.layers)
-
-    @_recording
+    @own_arithmetic()
     def coverage(
         self, composite: str | Composite = "epsilon-plus-flat", semiring: str | Semiring = "real"
     ) -> Table[CoverageRow]:
@@ -127,7 +68,7 @@ class Session:
         algebra = semirings.build(semiring)
         return coverage_rows(self.graph, self._built(composite), algebra, self.device, self._reading.weights)
 
-    @_recording
+    @own_arithmetic()
     def relevance(
         self,
         target: int | Tensor | None = None,
@@ -160,12 +101,13 @@ class Session:
         self._check_unchanged()
         chosen = self._built(composite)
         rules = chosen.assign(self.graph)
-        targets = check_target(target, self.logits)
+        targets = check_target(target, self._logits)
         if type(algebra) is not Real:
             return self._paths(algebra, chosen, rules, targets, seed, should_stop)
-        start = start_relevance(seed, self.logits, targets)
+        start = start_relevance(seed, self._logits, targets)
         maps = self._retrying(lambda: self._walk.relevance(rules, start, _seed_key(seed, targets), should_stop))
-        return answer(self.record, self.logits, chosen, rules, targets, start, seed, maps)
+        check_relevance(self.graph, rules, maps)
+        return self._answer(chosen, rules, targets, start, seed, maps)
 
     def _paths(
         self,
@@ -180,16 +122,16 @@ class Session:
             raise InputError(
                 f"seed is {seed!r}, but paths start with 𝟙 at the target: leave seed out, or take semiring='real'"
             )
-        if self.logits.dtype == torch.float16:
+        if self._logits.dtype == torch.float16:
             raise InputError(
                 "the model computes in float16, which ends at 65504, and factors 1 / z of edges go beyond; use "
                 "model.float() or model.bfloat16() for semirings other than the real one"
             )
-        start = start_elements(algebra, self.logits, targets)
+        start = start_elements(algebra, self._logits, targets)
         maps = self._retrying(lambda: self._walk.paths(rules, algebra, start, should_stop))
         return path_answer(self.graph, self.logits, algebra, chosen, targets, start, maps)
 
-    @_recording
+    @own_arithmetic()
     def best_path(
         self,
         index: Sequence[int],
@@ -219,20 +161,19 @@ class Session:
         algebra = semirings.build(semiring)
         if not isinstance(algebra, Viterbi):
             raise InputError(f"semiring is {algebra!r}, but the best path is one of Viterbi(…)")
-        whole = isinstance(example, int) and not isinstance(example, bool)
-        if not whole or not 0 <= example < len(self.logits):
-            raise InputError(f"example is {example!r}, but the batch has examples 0 to {len(self.logits) - 1}")
+        if type(example) is not int or not 0 <= example < len(self._logits):
+            raise InputError(f"example is {example!r}, but the batch has examples 0 to {len(self._logits) - 1}")
         index = checked_index(index, tuple(self.record.values[INPUT].shape[1:]))
-        if len(self.logits) > 1:
+        if len(self._logits) > 1:
             one = self.record.values[INPUT][example : example + 1]
-            alone = target if target is None or isinstance(target, int) else check_target(target, self.logits)[example]
+            alone = target if target is None or isinstance(target, int) else check_target(target, self._logits)[example]
             return Session(self._reading.model, one, self.device).best_path(index, 0, alone, composite, algebra)
         found = self.relevance(target, composite, algebra)
         rules = self._built(composite).assign(self.graph)
-        with self._lock, torch.no_grad(), full_precision():
+        with self._lock, torch.no_grad():
             return best_path(self.record, rules, algebra, found.maps, index, self._walk.memo)
 
-    @_recording
+    @own_arithmetic()
     def sweep(
         self,
         parameter: str,
@@ -264,12 +205,13 @@ class Session:
         list of Relevance
             One for each value.
         """
+        check_flag(progress, "progress")
         given = {"target": target, "composite": self._built(composite), "semiring": semiring, "seed": seed}
         if parameter == "composite":
             values = [self._built(value) for value in values]
         todo = settings(parameter, values, given, self.graph)
         real = type(semirings.build(semiring)) is Real and parameter != "semiring" and self.graph.batch is None
-        most = max(1, _TOGETHER // len(self.logits)) if real and self._walk.batch_stays_first else 1
+        most = max(1, _TOGETHER // len(self._logits)) if real and self._walk.batch_stays_first else 1
         found: list[Relevance] = []
         with tqdm(total=len(todo), disable=not progress, desc=parameter) as bar:
             for part in batches(todo, self.graph, most):
@@ -284,43 +226,29 @@ class Session:
         """Several settings as one batch."""
         self._check_unchanged()
         rules = [one["composite"].assign(self.graph) for one in todo]
-        targets = [check_target(one["target"], self.logits) for one in todo]
-        starts = [start_relevance(one["seed"], self.logits, to) for one, to in zip(todo, targets, strict=True)]
+        targets = [check_target(one["target"], self._logits) for one in todo]
+        starts = [start_relevance(one["seed"], self._logits, to) for one, to in zip(todo, targets, strict=True)]
         maps = self._retrying(lambda: self._walk.together(rules, starts, should_stop))
         split = {name: value.chunk(len(todo)) for name, value in maps.items()}
+        each = [{name: parts[i] for name, parts in split.items()} for i in range(len(todo))]
+        for given, found in zip(rules, each, strict=True):
+            check_relevance(self.graph, given, found)
         return [
-            answer(
-                *(self.record, self.logits, one["composite"], rules[i], targets[i], starts[i], one["seed"]),
-                {name: parts[i] for name, parts in split.items()},
-            )
+            self._answer(one["composite"], rules[i], targets[i], starts[i], one["seed"], each[i])
             for i, one in enumerate(todo)
         ]
 
-    def _retrying(self, walk: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Walk; where memory runs out, once more after everything that is kept was let go."""
-        with self._lock, torch.no_grad(), full_precision():
-            for last in (False, True):
-                try:
-                    return walk()
-                except Exception as error:
-                    if not exhausted(error):
-                        raise
-                    if last:
-                        raise report(len(self.logits), self.device) from error
-                self._walk.forget()
-                if self.device.type == "cuda":
-                    torch.cuda.empty_cache()
-        raise AssertionError("unreachable")
-
-    def _built(self, composite: str | Composite) -> Composite:
-        return build(composite, self._reading.bounds)
-
-    def _check_unchanged(self) -> None:
-        """Notice training; tools that change weights and put them back (captum's LRP does) are no reason to stop."""
-        versions = self._reading.versions()
-        if versions != self._versions:
-            self._reading.check_unchanged(self.record)
-            self._versions = versions
+    def _answer(
+        self,
+        composite: Composite,
+        rules: Mapping[str, Rule],
+        target: Tensor,
+        start: Tensor,
+        seed: str | Tensor,
+        maps: dict[str, Tensor],
+    ) -> Relevance:
+        name = seed if isinstance(seed, str) else "tensor"
+        return answer(self.record, self._check_unchanged, composite, rules, target, start, name, maps)
 
 
 def _seed_key(seed: str | Tensor, targets: Tensor) -> Any:

@@ -96,7 +96,8 @@ def batch_stays_first(record: Record) -> bool:
             # Its shape depends on values: nothing is known of it.
             return False
         values[node.name] = value
-        if node.inputs and (_mixes_examples(node) or not _grown(value, record.values.get(node.name), len(x))):
+        depends = node.inputs or node.kind == "choice"
+        if depends and (_mixes_examples(node) or not _grown(value, record.values.get(node.name), len(x))):
             return False
     return True
 

@@ -140,7 +140,7 @@ class Walk:
             if name != INPUT:
                 node = graph.by_name[name]
                 for source, part in zip(node.inputs, down(node, relevance), strict=True):
-                    arrived[source].append(part)
+                    arrived[source].append(recorded.suited(source, part))
         return {name: maps[name] for name in graph.layers}
 
     def paths(
@@ -176,7 +176,8 @@ class Walk:
             node, memo, scale = graph.by_name[name], self.memo(name), by_layer[name]
             found = path_step(node, rules[name], semiring, record, total, memo, scale, vanishes_below=name in sparse)
             for source, part in zip(node.inputs, found, strict=True):
-                arrived[source].append(part)
+                kept = semiring.dtype(record.dtype(source))
+                arrived[source].append(part.to(kept) if record.dtype(source).is_floating_point else part)
         return {name: maps[name] for name in graph.layers}
 
     def _chain(self, rules: Mapping[str, Rule], seed_key: Any) -> dict[str, int]:

@@ -121,17 +121,17 @@ def summed(node: Node, record: Record, value: Tensor, out: tuple[int, ...], join
 
 
 def pooled_axes(node: Node, x: Tensor) -> tuple[int, ...]:
-    """Axes that a mean, a sum or a maximum takes away; all but the batch where the call names none."""
+    """Axes that a mean, a sum or a maximum takes away; all of them where the call names none."""
     axes = node.kwargs.get("dim", node.static(1))
     if axes is None or axes in ([], ()):
-        return tuple(range(1, x.dim()))
+        return tuple(range(x.dim()))
     return tuple(axis % x.dim() for axis in ([axes] if isinstance(axes, int) else axes))
 
 
 def kept_axes(relevance: Tensor, x: Tensor, axes: Sequence[int], element: Sequence[int] = ()) -> Tensor:
     """Relevance with an axis of size 1 in the place of every one that was taken away."""
     kept = [1 if axis in axes else n for axis, n in enumerate(x.shape)]
-    return relevance.reshape(*kept, *element)
+    return relevance.reshape((*kept, *element))
 
 
 def first_largest(x: Tensor, axes: Sequence[int], largest: Tensor | None = None) -> Tensor:

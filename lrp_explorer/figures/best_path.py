@@ -192,7 +192,7 @@ def positions(
     found = []
     for step in steps:
         shape = shapes.get(step.layer, ())
-        if len(shape) != 3 or shape[1:] == (1, 1):
+        if len(shape) != 3 or len(step.index) != 3 or shape[1:] == (1, 1):
             continue
         row, column = ((i + 0.5) * n / m - 0.5 for i, n, m in zip(step.index[1:], picture, shape[1:], strict=True))
         found.append((row, column))

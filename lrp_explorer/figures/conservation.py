@@ -123,7 +123,7 @@ def restyle(numbers: SumsInfo, chosen: str | None = None) -> dict[str, Any]:
     """Give what changes in trace 1 when only the sums or the chosen layer change."""
     shares = ["" if np.isnan(k) else f"<br>{k:.1%} of the start" for k in numbers.kept]
     inks = theme.highlighted(numbers.names, chosen)
-    return {"y": numbers.sums.astype(np.float32), "customdata": shares, "marker.color": inks}
+    return {"y": theme.narrow(numbers.sums), "customdata": shares, "marker.color": inks}
 
 
 def layer_axis(names: Sequence[str], titled: bool = False) -> dict[str, Any]:

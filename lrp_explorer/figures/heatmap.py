@@ -78,20 +78,19 @@ def info(
     InputError
         If the shape is another one.
     """
-    values = np.ascontiguousarray(relevance, dtype=np.float32)
+    values = np.asarray(relevance, dtype=np.float64)
     if values.ndim != 2 or not values.size:
         raise InputError(
             f"relevance of shape {values.shape} was given; expected (height, width): sum over the channels, "
             "choose one example"
         )
     row, column = np.unravel_index(scale.strongest(values), values.shape)
-    wide = values.astype(np.float64)
     return HeatmapInfo(
-        relevance=values,
+        relevance=theme.narrow(values),
         limit=scale.limit(values, quantile) if limit is None else float(limit),
-        total=float(wide.sum()),
-        positive=float(wide[wide > 0].sum()),
-        negative=float(wide[wide < 0].sum()),
+        total=float(values.sum()),
+        positive=float(values[values > 0].sum()),
+        negative=float(values[values < 0].sum()),
         strongest=(int(row), int(column)),
         scale=scale,
     )

@@ -138,7 +138,7 @@ def info(
     return LayerInfo(
         name=name,
         kind=kind,
-        values=np.ascontiguousarray(shown, dtype=np.float32),
+        values=theme.narrow(shown),
         shape=shape,
         limit=scale.limit(shown, quantile) if limit is None else float(limit),
         total=float(values.sum()),

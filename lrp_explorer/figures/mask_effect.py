@@ -23,7 +23,7 @@ def effect(picture: np.ndarray, before: np.ndarray, after: np.ndarray, names: Se
         Of the classes.
     """
     shown = leading(before, after)
-    shares = [probabilities.softmax(logits)[list(shown)] for logits in (before, after)]
+    shares = [probabilities.of(logits)[list(shown)] for logits in (before, after)]
     fig = theme.figure(barmode="group", bargap=0.25, bargroupgap=0.05)
     fig.add_trace(pictures.trace(picture))
     labels = [probabilities.class_name(names, index) for index in shown]

@@ -23,7 +23,7 @@ class TopInfo:
     names : tuple of str
         Name of each class.
     probabilities : ndarray of float64
-        Softmax of the logits, shape `(k,)`, each in [0, 1].
+        See `of`; shape `(k,)`, each in [0, 1].
     chosen : int or None
         The class that is explained, whether it is among the leading ones or not.
     """
@@ -44,6 +44,15 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     wide = np.asarray(logits, dtype=np.float64)
     powers = np.exp(wide - wide.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def of(logits: np.ndarray) -> np.ndarray:
+    """Turn logits `(classes,)` into probabilities: their softmax; of a single logit, the sigmoid."""
+    wide = np.asarray(logits, dtype=np.float64)
+    if wide.shape[-1] > 1:
+        return softmax(wide)
+    # The sigmoid is the softmax beside a logit of 0.
+    return softmax(np.concatenate([wide, np.zeros_like(wide)], axis=-1))[..., :1]
 
 
 def info(logits: np.ndarray, names: Sequence[str] = (), k: int = 5, chosen: int | None = None) -> TopInfo:
@@ -68,7 +77,7 @@ def info(logits: np.ndarray, names: Sequence[str] = (), k: int = 5, chosen: int 
     logits = np.asarray(logits)
     if logits.ndim != 1 or not logits.size:
         raise InputError(f"logits of shape {logits.shape} were given; expected (classes,): choose one example")
-    shares = softmax(logits)
+    shares = of(logits)
     # A stable sort names the lower class first where two are equal.
     order = np.argsort(-shares, kind="stable")[:k]
     return TopInfo(

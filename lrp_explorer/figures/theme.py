@@ -76,6 +76,12 @@ def limit(values: np.ndarray, quantile: float = 1.0) -> float:
     return largest
 
 
+def narrow(values: np.ndarray) -> np.ndarray:
+    """Bring values to float32, as they go to the browser; what is beyond its range stays at its ends."""
+    end = np.finfo(np.float32).max
+    return np.ascontiguousarray(np.clip(values, -end, end), dtype=np.float32)
+
+
 def rgb(colour: str) -> tuple[int, int, int]:
     """Split `"#rrggbb"` into red, green and blue, each 0 to 255."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)

@@ -6,11 +6,15 @@ from dataclasses import replace
 
 from lrp_explorer.graph.nodes import Graph, Node, Ref
 from lrp_explorer.graph.response_norm import gather_response_norms
+from lrp_explorer.graph.selections import gather_selections
+from lrp_explorer.graph.spectra import gather_spectra
+from lrp_explorer.graph.writes import gather_writes
 
 
 def canonize(graph: Graph) -> Graph:
     """Apply all rewrites."""
-    return fold_batch_norms(gather_response_norms(graph))
+    told = gather_spectra(gather_selections(gather_writes(graph)))
+    return fold_batch_norms(gather_response_norms(told))
 
 
 def fold_batch_norms(graph: Graph) -> Graph:
@@ -43,7 +47,7 @@ def fold_batch_norms(graph: Graph) -> Graph:
 
 
 def _sole_reader(graph: Graph, node: Node) -> Node | None:
-    readers = graph.consumers[node.name]
+    readers = graph.readers[node.name]
     return readers[0] if len(readers) == 1 and node.name != graph.output else None
 
 
@@ -67,7 +71,7 @@ def _foldable(graph: Graph, source: Node) -> bool:
     """Only where nobody else reads the layer's output, and its weights are constants in their usual place."""
     reads_constants = len(source.inputs) == 1 and source.args[0] == Ref(source.inputs[0])
     usual = source.op not in ("matmul", "bmm", "addmm", "mm") and _has_channels_second(source)
-    return len(graph.consumers[source.name]) == 1 and usual and reads_constants
+    return len(graph.readers[source.name]) == 1 and usual and reads_constants
 
 
 def _has_channels_second(layer: Node) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,8 +12,8 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx.node import map_aggregate
 
 from lrp_explorer.errors import ModelError
-from lrp_explorer.graph.nodes import INPUT, Graph, Node, Ref
-from lrp_explorer.graph.ops import CHOICES, FIRST_ONLY, OPS, SHAPE_ONLY, op_name
+from lrp_explorer.graph.nodes import INPUT, Graph, Node, Picked, Ref
+from lrp_explorer.graph.ops import BOOKKEEPING, CARRIER, CHOICES, OPS, SHAPE_ONLY, op_name
 from lrp_explorer.graph.source import call_site
 
 _WEIGHTS = (InputKind.PARAMETER, InputKind.BUFFER)
@@ -39,20 +38,33 @@ def convert(program: torch.export.ExportedProgram, batch: int | None) -> Graph:
             names[node] = names[_origin(node)]
     value_names.update(names)
 
+    # Relevance flows to `depends`; what is `chosen` changes with the input by jumps alone, as an index does.
     depends: set[fx.Node] = {node for node in program.graph.nodes if value_names.get(node) == INPUT}
+    chosen: set[fx.Node] = set()
     nodes = []
     for node in merged:
         if _is_first_pick(node):
-            depends |= {node} if node.args[0] in depends else set()
+            for known in (depends, chosen):
+                known |= {node} if node.args[0] in known else set()
             continue
-        nodes.append(_convert(node, value_names, depends, module_of[node]))
+        nodes.append(_convert(node, value_names, depends, chosen, module_of[node]))
+    if output in chosen:
+        raise ModelError(_of_choices_alone(output))
     sizes = {value_names[node]: _sizes(_value(node)) for node in program.graph.nodes if node in depends}
     return Graph(tuple(nodes), value_names[output], weights, constants, _aliases(nodes), batch, sizes=sizes)
 
 
+def _of_choices_alone(output: fx.Node) -> str:
+    stands = f" ({where})" if (where := call_site(output.meta.get("stack_trace"))) else ""
+    return (
+        f"the model's output, of {op_name(_origin(output).target)!r}{stands}, depends on its input by choices alone: "
+        "comparisons, indices, whole numbers or signs. It changes by jumps, has no slope, and nothing can be "
+        "explained; let forward() return the scores that are chosen by"
+    )
+
+
 def _is_bookkeeping(node: fx.Node) -> bool:
-    """Checks that the exporter adds; they compute nothing."""
-    return op_name(node.target) in {"_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size"}
+    return op_name(node.target) in BOOKKEEPING
 
 
 def _origin(node: fx.Node) -> fx.Node:
@@ -84,6 +96,12 @@ def _leaves(program: torch.export.ExportedProgram) -> tuple[dict[str, str], dict
             constant = program.constants[str(spec.target)]
             assert isinstance(constant, torch.Tensor)
             constants[node.name] = constant
+        elif spec.kind == InputKind.CUSTOM_OBJ:
+            held = type(program.constants.get(str(spec.target))).__name__
+            raise ModelError(
+                f"forward() computes with an object that is no tensor ({held}, such as a random generator), but a "
+                "fixed graph of tensors is expected; make what comes of it in __init__(), as a buffer"
+            )
         names[node] = INPUT if spec.kind == InputKind.USER_INPUT else node.name
     return weights, constants, names
 
@@ -139,28 +157,35 @@ def _names(nodes: list[fx.Node], module_of: dict[fx.Node, tuple[str, str, str]],
     return names
 
 
-def _convert(node: fx.Node, names: dict[Any, str], depends: set[fx.Node], module: tuple[str, str, str]) -> Node:
+def _convert(
+    node: fx.Node,
+    names: dict[Any, str],
+    depends: set[fx.Node],
+    chosen: set[fx.Node],
+    module: tuple[str, str, str],
+) -> Node:
     target: Any = node.target
     args, kwargs, parts = node.args, node.kwargs, node
     if node.target is operator.getitem and _origin(node) not in names:
         # One of several results, e.g. of a split: an operation of its own.
         parts = _origin(node)
-        target, args, kwargs = _picked(parts.target, node.args[1]), parts.args, parts.kwargs
+        several: Any = parts.target
+        target, args, kwargs = Picked(several, node.args[1]), parts.args, parts.kwargs
     elif op_name(target) in _FIRST_RESULT:
-        target = _picked(target, 0)
+        target = Picked(target, 0)
     op = op_name(parts.target)
-    is_shape = op in SHAPE_ONLY or isinstance(
-        node.meta.get("val"), (int, float, torch.SymInt, torch.SymFloat, torch.SymBool)
-    )
-    carriers = args[:1] if op in FIRST_ONLY else args
-    inputs = () if is_shape else tuple(names[n] for n in _ordered(carriers, kwargs) if n in depends)
-    if inputs:
-        depends.add(node)
+    inputs: tuple[str, ...] = ()
+    if not _is_shape(op, node):
+        read = _ordered(_carriers(op, args), kwargs)
+        inputs = tuple(names[n] for n in read if n in depends)
+        if any(n in depends or n in chosen for n in read):
+            (depends if inputs and _has_slope(op, node) else chosen).add(node)
+    inputs = inputs if node in depends else ()
     convert_value = lambda value: Ref(names[value]) if isinstance(value, fx.Node) else value  # noqa: E731
     return Node(
         name=names[node],
         op=op,
-        kind=_kind(op, inputs, node, parts, depends),
+        kind="choice" if node in chosen else _kind(op, inputs, node, parts, depends),
         target=target,
         args=map_aggregate(args, convert_value),  # type: ignore[arg-type]
         kwargs=map_aggregate(kwargs, convert_value),  # type: ignore[arg-type]
@@ -172,11 +197,22 @@ def _convert(node: fx.Node, names: dict[Any, str], depends: set[fx.Node], module
     )
 
 
-def _picked(target: Any, index: Any) -> Callable[..., Any]:
-    def pick(*args: Any, **kwargs: Any) -> Any:
-        return target(*args, **kwargs)[index]
+def _is_shape(op: str, node: fx.Node) -> bool:
+    """Whether the value is a number that comes of shapes, or a tensor that takes nothing else from its arguments."""
+    number = (int, float, torch.SymInt, torch.SymFloat, torch.SymBool)
+    return op in SHAPE_ONLY or isinstance(node.meta.get("val"), number)
 
-    return pick
+
+def _has_slope(op: str, node: fx.Node) -> bool:
+    """Whether the value follows its arguments; whole numbers, truth values and signs jump, and only choose."""
+    value = node.meta.get("val")
+    whole = isinstance(value, torch.Tensor) and not (value.dtype.is_floating_point or value.dtype.is_complex)
+    return not whole and op not in CHOICES
+
+
+def _carriers(op: str, args: Any) -> Any:
+    """Arguments whose values are taken, in the places of all; of the others only the shape or type counts."""
+    return [arg if CARRIER.get(op, i) == i else None for i, arg in enumerate(args)]
 
 
 def _ordered(args: Any, kwargs: Any) -> list[fx.Node]:
@@ -189,13 +225,14 @@ def _kind(op: str, inputs: tuple[str, ...], node: fx.Node, parts: fx.Node, depen
     """Kind of an operation, by where in its arguments the values stand that depend on the model's input."""
     if not inputs:
         return "constant"
+    if _is_complex(node):
+        return "complex"
     entry = OPS.get(op)
-    carriers = parts.args[:1] if op in FIRST_ONLY else parts.args
-    data = [i for i, arg in enumerate(carriers) if any(n in depends for n in _ordered(arg, {}))]
+    data = [i for i, arg in enumerate(_carriers(op, parts.args)) if any(n in depends for n in _ordered(arg, {}))]
     by_name = any(n in depends for n in _ordered((), parts.kwargs))
     if entry is None or (by_name and entry.data and entry.kind != "attention"):
         return "unknown"
-    if not _known_use(op, node, parts, data):
+    if not _known_use(op, parts, data):
         return "unknown"
     if op == "div" and data == [1]:
         return "activation"
@@ -208,25 +245,28 @@ def _kind(op: str, inputs: tuple[str, ...], node: fx.Node, parts: fx.Node, depen
     return (entry.pair or "unknown") if len(inputs) > 1 else entry.kind
 
 
-def _known_use(op: str, node: fx.Node, parts: fx.Node, data: list[int]) -> bool:
+def _known_use(op: str, parts: fx.Node, data: list[int]) -> bool:
     """Whether the operation is used in the way that the table speaks of."""
     allowed = OPS[op].data
-    if (allowed and not set(data) <= set(allowed)) or (op == "where" and data == [0]):
+    if allowed and not set(data) <= set(allowed):
         return False
     if parts.kwargs.get("rounding_mode"):
         return False
-    if OPS[op].kind == "batch_norm" and not _by_running_statistics(op, parts.args):
+    # Places in memory are places of a value only where it lies there in its own order.
+    if op.startswith("as_strided") and not _value(parts.args[0]).is_contiguous():
         return False
-    # A number made an integer is rounded.
-    value, source = node.meta.get("val"), next((_value(n) for n in _ordered(parts.args, parts.kwargs)), None)
-    whole = isinstance(value, torch.Tensor) and not value.dtype.is_floating_point
-    return not (whole and op not in CHOICES and isinstance(source, torch.Tensor) and source.dtype.is_floating_point)
+    return OPS[op].kind != "batch_norm" or _by_running_statistics(op, parts.args)
 
 
 def _by_running_statistics(op: str, args: Any) -> bool:
     """Whether a norm takes mean and variance from the model; those of the batch or example make it no linear map."""
     training = op != "_native_batch_norm_legit_no_training" and args[5]
     return not training and None not in args[3:5]
+
+
+def _is_complex(node: fx.Node) -> bool:
+    value = node.meta.get("val")
+    return isinstance(value, torch.Tensor) and value.dtype.is_complex
 
 
 def _axes(value: Any) -> int:
@@ -240,7 +280,7 @@ def _sizes(value: Any) -> tuple[int, ...]:
     return tuple(n if isinstance(n, int) else 0 for n in shape[1:])
 
 
-def _value(node: fx.Node) -> Any:
+def _value(node: Any) -> Any:
     return node.meta.get("val")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-aten: Any = torch.ops.aten
+Definition = Callable[..., Any]
 
 # PyTorch's own definitions serve these.
 _BY_PYTORCH = frozenset(
@@ -37,8 +37,35 @@ def _min_along(x: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tens
     return -(-x).amax(dim, keepdim), x.argmin(dim, keepdim)
 
 
+def _max_of_all(x: Tensor) -> Tensor:
+    return x.amax(list(range(x.dim())))
+
+
+def _min_of_all(x: Tensor) -> Tensor:
+    return -(-x).amax(list(range(x.dim())))
+
+
 def _amin(x: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     return -(-x).amax(dim, keepdim)
+
+
+def _aminmax(x: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    axes = list(range(x.dim())) if dim is None else dim
+    return _amin(x, axes, keepdim), x.amax(axes, keepdim)
+
+
+def _clamp(x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
+    x = x if low is None else _maximum(x, low)
+    return x if high is None else _minimum(x, high)
+
+
+def _clamp_max(x: Tensor, high: Tensor) -> Tensor:
+    return _minimum(x, high)
+
+
+def _logaddexp(left: Tensor, right: Tensor) -> Tensor:
+    shape = torch.broadcast_shapes(left.shape, right.shape)
+    return torch.stack([left.expand(shape), right.expand(shape)], -1).logsumexp(-1)
 
 
 def _var_mean(x: Tensor, *given: Any, **named: Any) -> tuple[Tensor, Tensor]:
@@ -60,49 +87,58 @@ def _with_product(added: Tensor, left: Tensor, right: Tensor, *, beta: Any = 1, 
     return (added if beta == 1 else added * beta) + (product if alpha == 1 else product * alpha)
 
 
-def _copied(written: Tensor, value: Tensor, non_blocking: bool = False) -> Tensor:
-    return value.to(written.dtype).expand_as(written)
-
-
-def _filled(written: Tensor, value: Any) -> Tensor:
-    return torch.full_like(written, value)
-
-
-_OWN: dict[Any, Callable[..., Any]] = {
-    aten.lerp.Scalar: _lerp,
-    aten.lerp.Tensor: _lerp,
-    aten.maximum.default: _maximum,
-    aten.minimum.default: _minimum,
-    aten.max.dim: _max_along,
-    aten.min.dim: _min_along,
-    aten.max.other: _maximum,
-    aten.min.other: _minimum,
-    aten.amin.default: _amin,
-    **dict.fromkeys((aten.var_mean.correction, aten.var_mean.dim), _var_mean),
-    **dict.fromkeys((aten.std_mean.correction, aten.std_mean.dim), _std_mean),
-    aten.baddbmm.default: _with_product,
+# Name of an operation → its definitions, each with names of arguments that only an overload that it serves has.
+# Overloads have other names from one release of PyTorch to the next; what they take stays.
+_OWN: dict[str, tuple[tuple[set[str], Definition], ...]] = {
+    "lerp": ((set(), _lerp),),
+    "maximum": ((set(), _maximum),),
+    "minimum": ((set(), _minimum),),
+    "max": (({"other"}, _maximum), ({"dim"}, _max_along), (set(), _max_of_all)),
+    "min": (({"other"}, _minimum), ({"dim"}, _min_along), (set(), _min_of_all)),
+    "amin": ((set(), _amin),),
+    "aminmax": ((set(), _aminmax),),
+    "logaddexp": ((set(), _logaddexp),),
+    "var_mean": ((set(), _var_mean),),
+    "std_mean": ((set(), _std_mean),),
+    "baddbmm": ((set(), _with_product),),
 }
-# What writing in place turns into once nothing is written in place any more.
-_WRITTEN: dict[Any, Callable[..., Any]] = {aten.copy.default: _copied, aten.fill.Scalar: _filled}
-_ADDMM: dict[Any, Callable[..., Any]] = {aten.addmm.default: _with_product}
+# The same, where a bound is a tensor: a value that is clamped, or its bound, takes part as in a maximum.
+_BY_TENSORS: dict[str, Definition] = {"clamp": _clamp, "clamp_min": _maximum, "clamp_max": _clamp_max}
 
 
-def definitions(calls: Iterable[fx.Node]) -> Mapping[Any, Callable[..., Any]]:
+def definition(node: fx.Node) -> Definition | None:
+    """Definition of the operation that a node calls, whichever of its overloads; None where it is left as it is."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is None or not schema.name.startswith("aten::"):
+        return None
+    name = schema.name.removeprefix("aten::").removesuffix("_")
+    if name in _BY_TENSORS:
+        by_tensors = any("Tensor" in str(argument.type) for argument in schema.arguments[1:])
+        return _BY_TENSORS[name] if by_tensors else None
+    if name == "addmm":
+        return _with_product if set(node.kwargs.values()) - {1} else None
+    taken = {argument.name for argument in schema.arguments}
+    return next((found for needed, found in _OWN.get(name, ()) if needed <= taken), None)
+
+
+def definitions(calls: Iterable[fx.Node]) -> Mapping[Any, Definition]:
     """Definitions of those operations among `calls` that are to be replaced; none where nothing is."""
     calls = list(calls)
-    found = {node.target: _OWN[node.target] for node in calls if node.target in _OWN}
-    scaled = any(node.target is aten.addmm.default and set(node.kwargs.values()) - {1} for node in calls)
-    found |= _ADDMM if scaled else {}
-    known = {node.target for node in calls if _plain_name(node.target) in _BY_PYTORCH}
+    found = {_functional(node.target): made for node in calls if (made := definition(node)) is not None}
+    known = {_functional(node.target) for node in calls if _plain_name(node.target) in _BY_PYTORCH}
     if known:
         by_pytorch = torch.export.default_decompositions()
         found |= {target: by_pytorch[target] for target in known if target in by_pytorch}  # type: ignore[index]
     return found
 
 
-def with_writing(found: Mapping[Any, Callable[..., Any]]) -> dict[Any, Callable[..., Any]]:
-    """Definitions for a program whose in-place operations PyTorch takes away."""
-    return {**found, **_WRITTEN}
+def _functional(target: Any) -> Any:
+    """Return the operation that PyTorch turns an in-place one into; others as they are."""
+    schema = target._schema
+    if not schema.is_mutable:
+        return target
+    packet = getattr(torch.ops.aten, _plain_name(target), None)
+    return getattr(packet, target._overloadname, target)
 
 
 def _plain_name(target: Any) -> str:

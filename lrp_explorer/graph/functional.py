@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from lrp_explorer.graph.definitions import definitions, with_writing
+from lrp_explorer.graph.definitions import definitions
 
 
 def make_functional(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
@@ -21,11 +21,11 @@ def make_functional(program: torch.export.ExportedProgram) -> torch.export.Expor
     calls = [node for node in program.graph.nodes if node.op == "call_function"]
     defined = definitions(calls)
     if defined or any(isinstance(node.target, torch._ops.HigherOrderOperator) for node in calls):
-        return program.run_decompositions(with_writing(defined))
+        return program.run_decompositions(dict(defined))
     writers = [node for node in calls if _schema(node) is not None and _schema(node).is_mutable]
     order = {node: position for position, node in enumerate(program.graph.nodes)}
     if not all(_is_plain(node, order) for node in writers):
-        return program.run_decompositions(with_writing(defined))
+        return program.run_decompositions({})
     for node in writers:
         _replace(program.graph, node, order)
     return program

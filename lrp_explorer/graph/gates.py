@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from lrp_explorer.graph.nodes import Graph, Node
-from lrp_explorer.graph.ops import CHOICES
 
-_GATES = {*CHOICES, *"sigmoid hardsigmoid softmax _softmax linalg_vector_norm var std clamp_min erf".split()}
+_GATES = frozenset("sigmoid hardsigmoid softmax _softmax linalg_vector_norm var std clamp_min erf".split())
 _ROOTS = frozenset("sqrt rsqrt reciprocal".split())
 # What leaves a gate a gate: it is moved, scaled, or taken from 1.
 _KEPT = frozenset("reshape identity scale shift concatenation".split())
@@ -22,7 +21,7 @@ def signal_shares(graph: Graph, node: Node) -> tuple[float, ...]:
 
 
 def is_gate(graph: Graph, name: str) -> bool:
-    """Whether a value is a sigmoid, softmax, norm or comparison, whatever way it is written, moved or scaled."""
+    """Whether a value is a sigmoid, softmax or norm, whatever way it is written, moved or scaled."""
     shifted = False
     while (node := graph.by_name.get(name)) is not None and node.inputs:
         if _computes_gate(graph, node, shifted):

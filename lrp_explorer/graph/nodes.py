@@ -23,6 +23,18 @@ class Ref:
 
 
 @dataclass(frozen=True)
+class Picked:
+    """One of several results of an operation, as an operation of its own."""
+
+    operation: Callable[..., Any]
+    index: Any
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute all results, and return the one."""
+        return self.operation(*args, **kwargs)[self.index]
+
+
+@dataclass(frozen=True)
 class Node:
     """One operation of the model.
 
@@ -34,14 +46,16 @@ class Node:
     op : str
         The operation's name in PyTorch, e.g. ``"conv2d"``.
     kind : str
-        The family that decides which rule can serve; one of `lrp_explorer.graph.ops.KINDS`.
+        The family that decides which rule can serve; one of `lrp_explorer.graph.ops.KINDS`. Where there is nothing to
+        serve, ``"constant"``, or ``"choice"`` for what changes with the model's input by jumps alone: comparisons,
+        indices, whole numbers, signs, and what is computed from these.
     target : callable
         Computes the value from `args` and `kwargs`.
     args, kwargs
         Arguments, with `Ref` in place of every value computed elsewhere.
     inputs : tuple of str
         Names of those values in the arguments that depend on the model's input, in order of appearance:
-        relevance goes to these and to nothing else. Empty for constants and shapes.
+        relevance goes to these and to nothing else. Empty for constants, choices and shapes.
     module, source : str
         Where the operation stands: module name and line of Python.
     norms, before : tuple of Node
@@ -65,6 +79,21 @@ class Node:
     before: tuple[Node, ...] = ()
     rank: int = 0
     weight: tuple[int, ...] = ()
+
+    @cached_property
+    def reads(self) -> tuple[str, ...]:
+        """Names of all values in the arguments, constants included, each once."""
+        found: dict[str, None] = {}
+
+        def look(argument: Any) -> None:
+            if isinstance(argument, Ref):
+                found[argument.name] = None
+            elif isinstance(argument, (tuple, list)):
+                for item in argument:
+                    look(item)
+
+        look((*self.args, *self.kwargs.values()))
+        return tuple(found)
 
     @property
     def folded(self) -> tuple[Node, ...]:
@@ -129,6 +158,16 @@ class Graph:
         for node in self.nodes:
             for name in dict.fromkeys(node.inputs):
                 users[name].append(node)
+        return {name: tuple(nodes) for name, nodes in users.items()}
+
+    @cached_property
+    def readers(self) -> Mapping[str, tuple[Node, ...]]:
+        """Name of a layer → the nodes that compute with its values, choices included; not those that ask its shape."""
+        users: dict[str, list[Node]] = {name: [] for name in self.layers}
+        for node in self.nodes:
+            for name in node.reads if node.inputs or node.kind == "choice" else ():
+                if name in users:
+                    users[name].append(node)
         return {name: tuple(nodes) for name, nodes in users.items()}
 
     def resolve(self, layer: str) -> str:

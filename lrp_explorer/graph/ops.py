@@ -10,7 +10,7 @@ KINDS: dict[str, str] = {
     "linear": "dense layers and products with a constant matrix",
     "batch_norm": "batch norm that could not be folded: one factor and one bias a channel",
     "average_pool": "averages: average pooling, adaptive pooling, means",
-    "interpolation": "upsampling by interpolation",
+    "interpolation": "upsampling by interpolation, cumulative sums, values added into places",
     "max_pool": "max pooling",
     "sum": "sums of two values that depend on the input (residual connections)",
     "shift": "sums of a value and a constant; log-softmax, whose normaliser counts as one",
@@ -18,9 +18,11 @@ KINDS: dict[str, str] = {
     "gate": "products and quotients of two values that depend on the input",
     "concatenation": "concatenations, and choices among values",
     "reshape": "flatten, permute, slice, pad with zeros …: values are moved, not changed",
-    "activation": "elementwise non-linearities, comparisons",
+    "activation": "elementwise non-linearities",
     "softmax": "softmax",
-    "matmul": "products of matrices that depend on the input, norms of vectors, and other maps shared by contribution",
+    "log_sum_exp": "logarithms of sums of exponentials: maxima that are soft",
+    "matmul": "products that depend on the input in each factor, norms of vectors, Fourier transforms, and other maps "
+    "shared by contribution",
     "attention": "scaled dot-product attention as one operation",
     "layer_norm": "normalisation over features of one example",
     "response_norm": "local response normalisation",
@@ -57,10 +59,12 @@ def _table(
     return {name: Op(kind, pair, sign, data) for name in names.split()}
 
 
-# Their values are true or false: they choose among other values, and carry no relevance.
-CHOICES = (
-    *("gt", "lt", "ge", "le", "eq", "ne", "logical_and", "logical_or", "logical_not", "logical_xor"),
-    *("bitwise_and", "bitwise_or", "bitwise_not", "bitwise_xor", "__and__", "__or__", "__xor__"),
+# Real numbers that only choose: like what is true or false, or an index, they are constant but for jumps.
+CHOICES = frozenset("sign sgn heaviside".split())
+
+# Checks that the exporter adds; they compute nothing.
+BOOKKEEPING = frozenset(
+    "_assert_tensor_metadata _assert_scalar _assert_async sym_constrain_range sym_constrain_range_for_size".split()
 )
 
 OPS: dict[str, Op] = {
@@ -82,13 +86,15 @@ OPS: dict[str, Op] = {
     **_table(
         "interpolation",
         "upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d "
-        "_upsample_nearest_exact3d upsample_linear1d upsample_bilinear2d upsample_trilinear3d _upsample_bilinear2d_aa",
+        "_upsample_nearest_exact3d upsample_linear1d upsample_bilinear2d upsample_trilinear3d _upsample_bilinear2d_aa "
+        "cumsum",
         sign="keeps",
     ),
     # Linear, but with coefficients of either sign, or with sums over places that overlap.
     **_table("matmul", "upsample_bicubic2d _upsample_bicubic2d_aa"),
     **_table("matmul", "col2im grid_sampler", sign="keeps", data=(0,)),
     **_table("matmul", "linalg_vector_norm var std", sign="nonnegative"),
+    **_table("matmul", "prod", sign="keeps"),
     **_table(
         "max_pool",
         "max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices "
@@ -108,13 +114,24 @@ OPS: dict[str, Op] = {
         "movedim moveaxis swapaxes swapdims pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle "
         "_to_copy to type_as dropout native_dropout feature_dropout alpha_dropout feature_alpha_dropout "
         "lift_fresh_copy positive unfold im2col split_with_sizes tensor_split hsplit vsplit dsplit expand_as view_as "
-        "reshape_as broadcast_to tile repeat_interleave rot90 gather take_along_dim diagonal tril triu",
+        "reshape_as broadcast_to tile repeat_interleave rot90 gather take_along_dim diagonal tril triu take lift "
+        "lift_fresh max_unpool2d max_unpool3d masked_select as_strided",
         sign="keeps",
         data=(0,),
     ),
-    **_table("reshape", "masked_fill", data=(0,)),
-    **_table("reshape", "slice_scatter select_scatter diagonal_scatter", pair="concatenation", data=(0, 1)),
-    **_table("reshape", "where", pair="concatenation"),
+    # What is written, and what is left of the value that it is written into.
+    **_table("reshape", "fill copy", data=(1,)),
+    **_table(
+        "reshape", "slice_scatter select_scatter diagonal_scatter as_strided_scatter", pair="concatenation", data=(0, 1)
+    ),
+    **_table(
+        "reshape",
+        "masked_fill masked_scatter index_put _unsafe_index_put _unsafe_masked_index put",
+        pair="concatenation",
+        data=(0, 2),
+    ),
+    **_table("reshape", "index_copy index_fill scatter index_add scatter_add", pair="concatenation", data=(0, 3)),
+    **_table("reshape", "where", pair="concatenation", data=(1, 2)),
     **_table("activation", "relu relu6 sigmoid hardsigmoid softplus clamp_min abs square", sign="nonnegative"),
     **_table(
         "activation",
@@ -122,7 +139,8 @@ OPS: dict[str, Op] = {
         "hardshrink softshrink threshold clamp clamp_max exp expm1 log log1p sqrt rsqrt reciprocal pow erf atan rrelu "
         "_prelu_kernel log_sigmoid_forward",
     ),
-    **_table("activation", " ".join(CHOICES), pair="activation", sign="nonnegative"),
+    **_table("activation", "nan_to_num"),
+    **_table("log_sum_exp", "logsumexp"),
     **_table("softmax", "softmax _softmax", sign="nonnegative"),
     **_table("attention", "scaled_dot_product_attention", pair="attention", data=(0, 1, 2, 3)),
     **_table(
@@ -132,11 +150,12 @@ OPS: dict[str, Op] = {
 
 # Operations that take nothing of a value but its shape.
 SHAPE_ONLY = frozenset(
-    "new_zeros new_ones new_full new_empty zeros_like ones_like full_like empty_like sym_size".split()
+    "new_zeros new_ones new_full new_empty new_empty_strided zeros_like ones_like full_like empty_like zero sym_size "
+    "sym_numel sym_stride sym_storage_offset".split()
 )
 
-# Operations that take the values of their first argument, and of the others nothing but the shape or type.
-FIRST_ONLY = frozenset("expand_as view_as reshape_as type_as".split())
+# Operations that take the values of one argument, and of the others nothing but the shape or type → its position.
+CARRIER = {**dict.fromkeys("expand_as view_as reshape_as type_as".split(), 0), "fill": 1, "copy": 1}
 
 
 _SYNONYMS = {"multiply": "mul", "subtract": "sub", "true_divide": "div", "divide": "div"}

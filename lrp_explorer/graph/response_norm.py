@@ -65,7 +65,7 @@ def _divisor(graph: Graph, source: str, name: str, operations: tuple[str, ...]) 
         step = graph.by_name.get(name)
         if step is None or _SPELLINGS.get(step.op, step.op) != operation or step.kwargs:
             return None
-        if len(graph.consumers[name]) != 1 or len(set(step.inputs)) != 1:
+        if len(graph.readers[name]) != 1 or len(set(step.inputs)) != 1:
             return None
         steps.append(step)
         name = step.inputs[0]

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 import traceback
 from pathlib import Path
 
 import torch
 
-_TORCH = str(Path(torch.__file__).parent)
-_OWN = str(Path(__file__).parents[1])
+_TORCH = str(Path(torch.__file__).parent) + os.sep
+_OWN = str(Path(__file__).parents[1]) + os.sep
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in \S+\n\s*(?P<code>[^\n]*)')
+_FOREIGN_PACKAGES = sys.stdlib_module_names | {"torch", "numpy"}
 
 
 def _foreign(path: str) -> bool:
     return path.startswith((_TORCH, _OWN, "<", "torch/"))
+
+
+def foreign(module: str | None) -> bool:
+    """Whether a Python module, by its full name, is of PyTorch, NumPy or the standard library, and no user's."""
+    return (module or "").partition(".")[0] in _FOREIGN_PACKAGES
 
 
 def offending_line(error: BaseException) -> str:

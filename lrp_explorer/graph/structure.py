@@ -2,76 +2,237 @@
 
 from __future__ import annotations
 
-import weakref
-from argparse import Namespace
-from collections.abc import Hashable, Mapping
-from dataclasses import is_dataclass
-from itertools import chain
-from types import SimpleNamespace
+import functools
+import zlib
+from collections import deque
+from collections.abc import Hashable, Iterator, Mapping
+from itertools import chain, islice
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as module_hooks
 
-_SKIPPED = ("_parameters", "_buffers", "_modules", "training")
+from lrp_explorer.graph.same import Same, SameMemory
+from lrp_explorer.graph.source import foreign
+from lrp_explorer.graph.stand_in import GLOBAL_HOOKS, slots
 
-
-class _Same:
-    """Equal to another one of the same living object: the number of an object that is gone is soon another's."""
-
-    def __init__(self, value: object) -> None:
-        self._number = id(value)
-        try:
-            self._get: Any = weakref.ref(value)
-        except TypeError:
-            # Objects without weak references are kept alive instead.
-            self._get = lambda: value
-
-    def __hash__(self) -> int:
-        return self._number
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and (mine := self._get()) is not None and mine is other._get()
+_SKIPPED = frozenset(("_parameters", "_buffers", "_modules", "training"))
+# Methods that code calls without naming them.
+_UNNAMED = frozenset(("forward", "__call__", "__getattr__", "__getitem__", "__iter__", "__len__", "__contains__"))
+_LruCache = type(functools.lru_cache(lambda: None))
+# Of longer collections the rest is not read.
+_MANY = 1000
+_NOTHING = object()
 
 
 def structure(model: nn.Module) -> Hashable:
-    """Fingerprint a model: its modules, their plain attributes and hooks, and which weights there are."""
-    return _modules(model, {})
+    """Fingerprint a model by all that decides what it computes, but for the values of its weights.
+
+    Read are: its modules, their attributes and hooks, and which weights there are; plain objects, containers and arrays
+    among the attributes, with their contents; and the code of ``forward`` and of what it calls: functions and classes
+    outside PyTorch, NumPy and the standard library, with the globals, closures, defaults and class attributes that they
+    name; hooks of all modules; and whether the ``forward`` of one of PyTorch's own classes was replaced.
+
+    Not seen are: writes through ``tensor.data`` to tensors that are no weights and whose values decide which way
+    ``forward`` takes; what stands behind PyTorch's own functions where they are replaced, files, environment variables
+    and the state of extensions; names put together at run time; what collections hold beyond their first thousand items;
+    and attributes of objects of the standard library.
+    """
+    reading = read(model)
+    return reading.found
 
 
-def _modules(model: nn.Module, seen: dict[int, int]) -> Hashable:
-    named = list(model.named_modules(remove_duplicate=False))
-    for _, module in named:
-        seen.setdefault(id(module), len(seen))
-    return tuple(
-        (
-            name,
-            type(module),
-            tuple((k, _print(v, seen)) for k, v in vars(module).items() if k not in _SKIPPED),
-            tuple((k, _slot(v, seen)) for k, v in chain(module._parameters.items(), module._buffers.items())),
-        )
-        for name, module in named
+def read(model: nn.Module) -> Reading:
+    """Read a model and the code that it runs."""
+    reading = Reading()
+    reading.found = (
+        reading.modules(model),
+        tuple(reading.value(hook) for name in GLOBAL_HOOKS for hook in getattr(module_hooks, name, {}).values()),
+        reading.classes_by_use(),
     )
+    return reading
 
 
-def _slot(tensor: Tensor | None, seen: dict[int, int]) -> Hashable:
-    """Tell of a weight which one it is, counted from the first: its values may change, and be replaced."""
-    return None if tensor is None else (seen.setdefault(id(tensor), len(seen)), tensor.shape)
+class Reading:
+    """What was read of a model.
+
+    Attributes
+    ----------
+    found : tuple
+        The fingerprint.
+    functions : list of function
+        Whose code was read.
+    classes : dict
+        Whose attributes were read, as its keys.
+    """
+
+    def __init__(self) -> None:
+        self.found: tuple[Hashable, ...] = ()
+        self.functions: list[FunctionType] = []
+        self.caches: list[Any] = []
+        self.classes: dict[type, None] = {}
+        self._seen: dict[int, int] = {}
+        self._names: set[str] = set(_UNNAMED)
+
+    def modules(self, model: nn.Module) -> Hashable:
+        """Read a module and all below it."""
+        seen = self._seen
+        named = list(model.named_modules(remove_duplicate=False))
+        for _, module in named:
+            seen.setdefault(id(module), len(seen))
+        found: list[Hashable] = []
+        for name, module in named:
+            kind = type(module)
+            self._class(kind)
+            found += (name, kind)
+            for key, value in module.__dict__.items():
+                # Most of it are collections of hooks, with nothing in them.
+                if key not in _SKIPPED and (not isinstance(value, dict) or value):
+                    found += (key, self.value(value))
+            for key, tensor in chain(module._parameters.items(), module._buffers.items()):
+                found += (key, None if tensor is None else self._slot(tensor))
+        return tuple(found)
+
+    def _slot(self, tensor: Tensor) -> Hashable:
+        """Tell of a weight which one it is, counted from the first: its values may change, and be replaced."""
+        return self._seen.setdefault(id(tensor), len(self._seen)), tensor.shape
+
+    def value(self, value: Any) -> Hashable:
+        """Read any object."""
+        kind = type(value)
+        if kind is str or value is None:
+            return value
+        if kind in (bool, int, bytes, torch.dtype, torch.device):
+            return kind, value
+        if isinstance(value, (float, complex)):
+            # Zeros of both signs are equal, and what is not a number is not.
+            return kind, value if value and value == value else repr(value)
+        if isinstance(value, Tensor):
+            place = (value.data_ptr(), value.stride()) if value.layout == torch.strided else None
+            memory = SameMemory(value) if place else Same(value)
+            return memory, place, value.shape, value.dtype, None if value.is_inference() else value._version
+        if isinstance(value, (tuple, frozenset, set, list, deque)):
+            return kind, self._once(value, lambda: tuple(map(self.value, islice(value, _MANY))), len(value))
+        if isinstance(value, Mapping):
+            return kind, self._once(value, lambda: self._items(value), len(value))
+        if isinstance(value, (np.ndarray, np.generic, bytearray)):
+            array = np.ascontiguousarray(value)
+            whole = zlib.crc32(array.view(np.uint8).reshape(-1).data) if not array.dtype.hasobject else array.tobytes()
+            return kind, array.shape, array.dtype, whole
+        return self._object(value, kind)
+
+    def _once(self, value: Any, content: Any, length: int) -> Hashable:
+        if not length:
+            return 0
+        known = self._seen.get(id(value))
+        if known is not None and not isinstance(value, (tuple, frozenset)):
+            return "again", known
+        self._seen[id(value)] = len(self._seen)
+        return length, content()
+
+    def _items(self, value: Mapping[Any, Any]) -> Hashable:
+        return tuple((self.value(key), self.value(item)) for key, item in islice(list(value.items()), _MANY))
+
+    def _object(self, value: Any, kind: type) -> Hashable:
+        if kind is MethodType:
+            return kind, self.value(value.__func__), self.value(value.__self__)
+        known = self._seen.get(id(value))
+        if known is not None:
+            return "again", known
+        self._seen[id(value)] = len(self._seen)
+        if isinstance(value, nn.Module):
+            # Not registered: its weights are constants of the code.
+            weights = chain(value.parameters(), value.buffers())
+            return Same(value), self.modules(value), tuple(self.value(tensor) for tensor in weights)
+        if kind is FunctionType:
+            return self._function(value)
+        if kind is functools.partial:
+            return kind, self.value(value.func), self.value(value.args), self.value(value.keywords)
+        if kind is _LruCache:
+            self.caches.append(value)
+            return Same(value), self.value(value.__wrapped__)
+        if kind is CellType:
+            return self.value(value.cell_contents)
+        if isinstance(value, type):
+            self._class(value)
+            return Same(value)
+        if isinstance(value, (staticmethod, classmethod)):
+            return kind, self.value(value.__func__)
+        if isinstance(value, property):
+            return kind, self.value(value.fget)
+        if isinstance(value, ModuleType) or (foreign(kind.__module__) and not isinstance(value, SimpleNamespace)):
+            return Same(value), self.value(vars(value)) if kind.__module__ == "argparse" else None
+        self._class(kind)
+        parts = [(name, self.value(member.__get__(value))) for name, member in slots(kind) if hasattr(value, name)]
+        return Same(value), self._items(getattr(value, "__dict__", {})), tuple(parts)
+
+    def _function(self, function: FunctionType) -> Hashable:
+        """Read a function: its code, and what the code takes from elsewhere."""
+        self.functions.append(function)
+        found: list[Hashable] = [Same(function), Same(function.__code__)]
+        for beside in (function.__defaults__, function.__kwdefaults__, function.__dict__):
+            if beside:
+                found.append(self.value(beside))
+        for cell in function.__closure__ or ():
+            try:
+                found.append(self.value(cell.cell_contents))
+            except ValueError:
+                found.append(None)
+        for name, value in named_globals(function):
+            found += (name, self.value(value))
+        if not foreign(function.__globals__.get("__name__")):
+            self._names.update(names(function.__code__))
+        return tuple(found)
+
+    def _class(self, kind: type) -> None:
+        if kind not in self.classes:
+            self.classes[kind] = None
+
+    def classes_by_use(self) -> Hashable:
+        """Read those attributes of all classes met that some code names, until no further code is met."""
+        found: list[Hashable] = [Same(nn.Module.__call__)]
+        done: dict[type, set[str]] = {}
+        grown = True
+        while grown:
+            grown = False
+            for kind in list(self.classes):
+                for base in kind.__mro__:
+                    read = done.setdefault(base, set())
+                    if foreign(base.__module__):
+                        if not read and issubclass(base, nn.Module) and "forward" in vars(base):
+                            read.add("forward")
+                            found += (base, Same(vars(base)["forward"]))
+                        continue
+                    for name in sorted((vars(base).keys() & self._names) - read):
+                        read.add(name)
+                        found += (base, name, self.value(vars(base)[name]))
+                        grown = True
+        return tuple(found)
 
 
-def _print(value: Any, seen: dict[int, int]) -> Hashable:
-    if isinstance(value, (bool, int, float, str, bytes, type(None))):
-        return type(value), value
-    if isinstance(value, Tensor):
-        return _Same(value), None if value.is_inference() else value._version
-    if isinstance(value, Mapping):
-        return tuple((_print(k, seen), _print(v, seen)) for k, v in value.items())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return type(value), tuple(_print(item, seen) for item in value)
-    if isinstance(value, nn.Module) and id(value) not in seen:
-        # Not registered: its weights are constants of the code.
-        own = tuple(_print(tensor, seen) for tensor in chain(value.parameters(), value.buffers()))
-        return _Same(value), _modules(value, seen), own
-    if (isinstance(value, (SimpleNamespace, Namespace)) or is_dataclass(value)) and id(value) not in seen:
-        seen[id(value)] = len(seen)
-        return _Same(value), _print(vars(value) if hasattr(value, "__dict__") else {}, seen)
-    return _Same(value)
+@functools.lru_cache(4096)
+def names(code: CodeType) -> tuple[str, ...]:
+    """Names of globals and attributes in a function's code, functions within it included."""
+    inner = (names(constant) for constant in code.co_consts if isinstance(constant, CodeType))
+    return tuple(dict.fromkeys(chain(code.co_names, *inner)))
+
+
+def named_globals(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    """Globals that a user's function names; of a Python module, those of its own globals that the function names."""
+    around = function.__globals__
+    if not foreign(around.get("__name__")):
+        yield from _named("", around, names(function.__code__), {id(around)})
+
+
+def _named(prefix: str, around: dict[str, Any], own: tuple[str, ...], seen: set[int]) -> Iterator[tuple[str, Any]]:
+    for name in own:
+        value = around.get(name, _NOTHING)
+        if isinstance(value, ModuleType):
+            if not foreign(value.__name__) and id(vars(value)) not in seen:
+                seen.add(id(vars(value)))
+                yield from _named(f"{prefix}{name}.", vars(value), own, seen)
+        elif value is not _NOTHING:
+            yield prefix + name, value

@@ -12,7 +12,7 @@ import torch
 
 from lrp_explorer.engine import Session
 from lrp_explorer.figures import conservation, layers
-from lrp_explorer.panels import algebra, examples, parameters, path_reader, threads
+from lrp_explorer.panels import algebra, examples, folding, parameters, path_reader, threads
 from lrp_explorer.panels.catalogue import Catalogue, Kept
 from lrp_explorer.panels.explanation import Example, Explanation
 from lrp_explorer.panels.paths import SEEN, Paths
@@ -40,7 +40,8 @@ class _Recorded:
     @cached_property
     def activations(self) -> int:
         """How many numbers the forward has left behind."""
-        return sum(value.numel() for value in self.session.record.values.values())
+        values = self.session.record.values.values()
+        return sum(value.numel() for value in values if isinstance(value, torch.Tensor))
 
 
 class Explainer:
@@ -76,7 +77,7 @@ class Explainer:
         begun = time.perf_counter()
         with threads.suited(recorded.activations):
             relevance = recorded.session.relevance(target=request.target, composite=composite, should_stop=stale)
-            infos = tuple(_layer(name, value) for name, value in relevance.maps.items())
+            infos = tuple(_layer(name, value) for name, value in relevance.maps.items() if value.numel())
         seconds = time.perf_counter() - begun
         examples.go_on(stale)
         coverage = tuple(recorded.session.coverage(composite))
@@ -89,7 +90,7 @@ class Explainer:
             layers=infos,
             sums=conservation.info([i.name for i in infos], [i.total for i in infos], start),
             coverage=coverage,
-            notes=_notes(request, recorded, coverage),
+            notes=_notes(request, recorded, coverage) + relevance.notes,
             device=str(recorded.session.device),
             seconds=seconds,
         )
@@ -137,13 +138,17 @@ class Explainer:
 
 
 def _layer(name: str, relevance: torch.Tensor) -> layers.LayerInfo:
-    one = relevance[0].detach()
-    shape = tuple(one.shape)
+    whole = tuple(relevance.shape)
+    shape = folding.folded(whole)
+    one = relevance.detach().reshape(shape)
     axis = layers.summed_axis(shape)
     if axis is not None:
         # Summed where it was computed: a hundred times less to bring over from a GPU.
-        one = one.sum(axis, keepdim=True)
-    return layers.info(name, one.double().cpu().numpy(), quantile=SEEN, shape=shape)
+        summed = one.sum(axis, keepdim=True, dtype=torch.float32 if one.itemsize < 4 else None).double().cpu()
+        # Sums in double precision take four times as long, and are needed where others overflow.
+        one = summed if bool(summed.isfinite().all()) else one.sum(axis, keepdim=True, dtype=torch.float64)
+    drawn = layers.info(name, one.double().cpu().numpy(), quantile=SEEN, shape=shape)
+    return replace(drawn, shape=folding.single(whole))
 
 
 def _range(tensor: torch.Tensor) -> tuple[list[float], list[float]]:

@@ -115,7 +115,7 @@ class MaskTrial:
             return
         names = asked[0].example.classes
         told = [probabilities.class_name(names, index) for index in masked.predictions]
-        shares = [probabilities.softmax(logits).max() for logits in (masked.before, masked.after)]
+        shares = [probabilities.of(logits).max() for logits in (masked.before, masked.after)]
         words = f"“{told[0]}” {shares[0]:.0%} → “{told[1]}” {shares[1]:.0%}"
         self.drawing.heading.value = frame.heading(words, f"{masked.share:.0%} of pixels replaced")
         self.drawing.show(

@@ -13,7 +13,7 @@ from torch import Tensor
 from lrp_explorer.composites import Composite
 from lrp_explorer.engine import Session
 from lrp_explorer.figures import layers, thresholds
-from lrp_explorer.panels import algebra
+from lrp_explorer.panels import algebra, folding
 from lrp_explorer.panels.paths import Paths
 from lrp_explorer.results import PathRelevance, PathStep
 from lrp_explorer.semirings import Semiring
@@ -49,14 +49,17 @@ def propagate(
     notes = tuple(dict.fromkeys(str(warning.message) for warning in caught))
     # The last layer tells how many axes an element has.
     several = found.maps[found.layers[-1]].dim() - found.logits.dim()
-    plain = {layer: _plain(value, several) for layer, value in found.maps.items()}
+    elements = {layer: _first(value, several) for layer, value in found.maps.items() if value.numel()}
+    whole = [tuple(value.shape) for value in elements.values()]
+    plain = {layer: value.reshape(folding.folded(tuple(value.shape))) for layer, value in elements.items()}
     if several:
         notes += (f"elements of {name} are several numbers each; the first one is shown",)
     way = algebra.reading(name)
     names = tuple(plain)
     return Paths(
         names=names,
-        shapes=tuple(tuple(value.shape) for value in plain.values()),
+        shapes=tuple(folding.single(shape) for shape in whole),
+        drawn=tuple(tuple(value.shape) for value in plain.values()),
         joined={join: tuple(_joined(value, join, way) for value in plain.values()) for join in way.joins},
         influence=_influence(found, names) if algebra.compares(name) else None,
         levels=None if algebra.compares(name) else _levels(plain.values(), way),
@@ -84,7 +87,7 @@ def best_path(
     paths : Paths
         Strengths in the same semiring.
     """
-    shape = paths.shapes[0]
+    shape = paths.drawn[0]
     axis = layers.summed_axis(shape)
     strengths = paths.joined["max"][0]
     flat = strengths if axis is None else strengths.squeeze(axis)
@@ -92,12 +95,13 @@ def best_path(
     if not inside or not flat[start] > 0:
         return ()
     index = start if axis is None else (*start[:axis], int(paths.strongest[start]), *start[axis:])
+    index = tuple(int(i) for i in np.unravel_index(np.ravel_multi_index(index, shape), paths.shapes[0]))
     return tuple(session.best_path(index, target=target, composite=composite, semiring=semiring))
 
 
-def _plain(value: Tensor, several: int) -> Tensor:
+def _first(value: Tensor, several: int) -> Tensor:
     """One number for each neuron: the first of those that a semiring's elements have."""
-    one = value[0].detach()
+    one = value.detach()
     for _ in range(several):
         one = one[..., 0]
     return one

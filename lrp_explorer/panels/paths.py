@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,8 @@ class Paths:
         Layers, input first.
     shapes : tuple of tuple of int
         Their shapes, without the batch, before joining.
+    drawn : tuple of tuple of int
+        The same as they are drawn, see `lrp_explorer.panels.folding.folded`.
     joined : mapping
         Reduction of the channels → array of each layer.
     influence : InfluenceInfo or None
@@ -40,6 +42,7 @@ class Paths:
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
+    drawn: tuple[tuple[int, ...], ...]
     joined: Mapping[str, tuple[np.ndarray, ...]]
     influence: thresholds.InfluenceInfo | None
     levels: np.ndarray | None
@@ -61,10 +64,12 @@ class Paths:
         arrays = self.joined[join if join in self.joined else next(iter(self.joined))]
         shares = None if self.influence is None else self.influence.at(theta)
         found = []
-        for place, (name, shape, elements) in enumerate(zip(self.names, self.shapes, arrays, strict=True)):
+        each = zip(self.names, self.shapes, self.drawn, arrays, strict=True)
+        for place, (name, own, shape, elements) in enumerate(each):
             values, scale = _seen(semiring, elements, theta)
             said = _said(values, scale) if shares is None else f"{shares[place]:.1%} relevant"
-            found.append(layers.info(name, values, quantile=SEEN, shape=shape, scale=scale, said=said))
+            layer = layers.info(name, values, quantile=SEEN, shape=shape, scale=scale, said=said)
+            found.append(replace(layer, shape=own))
         return tuple(found)
 
     def level_info(self, semiring: str, steps: tuple[PathStep, ...]) -> best_path.LevelsInfo:

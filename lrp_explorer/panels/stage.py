@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import ipywidgets
@@ -74,9 +75,9 @@ class Stage:
         self.input.heading.value = frame.heading(
             f"Relevance for “{class_name(shown.example.classes, shown.target)}”", layer.detail
         )
-        if layer.kind == "vector" or picture is None:
+        if picture is None or picture.shape[:2] != layer.values.shape:
             self.view.layout.visibility = "hidden"
-            structure = ("vector", layer.shape, layer.scale)
+            structure = (layer.kind, layer.values.shape, layer.scale)
             self.input.show(structure, lambda: layers.large(layer), layers.restyle(layer), layer.describe())
             return
         self.view.layout.visibility = "visible"
@@ -203,8 +204,16 @@ class Stage:
         shown = self._shown
         if shown is None or self._state.semiring != "viterbi":
             return
-        vector = shown.layers[0].kind == "vector" or shown.example.picture is None
-        self._state.start = (int(point["x"]),) if vector else (int(point["y"]), int(point["x"]))
+        layer, column = shown.layers[0], int(point["x"])
+        if layer.kind == "vector":
+            self._state.start = (column,)
+        elif layer.kind == "tokens":
+            height, width = layer.values.shape
+            # A class token is left out of the square.
+            first = prod(layer.shape[:-1]) - height * width
+            self._state.start = (first + int(point["y"]) * width + column,)
+        else:
+            self._state.start = (int(point["y"]), column)
 
 
 def _places(shown: Explanation) -> tuple[tuple[float, float], ...]:
@@ -220,7 +229,8 @@ def _path(shown: Explanation) -> str:
     start = shown.request.start
     if start is None:
         return "click a pixel of the map for its best path" if shown.request.semiring == "viterbi" else ""
-    where = f"row {start[0]}, column {start[1]}" if len(start) == 2 else f"neuron {start[0]}"
+    one = "token" if shown.layers[0].kind == "tokens" else "neuron"
+    where = f"row {start[0]}, column {start[1]}" if len(start) == 2 else f"{one} {start[0]}"
     if not shown.steps:
         return f"no path leads from {where}"
     return f"best path from {where}: strength {shown.steps[0].strength:.4g}"

@@ -5,7 +5,7 @@ from lrp_explorer.rules.base import Rule
 from lrp_explorer.rules.first import Bound, Flat, WSquare, ZBox
 from lrp_explorer.rules.linear import AlphaBeta, Epsilon, Gamma, LinearRule, Share, Zero, ZPlus
 from lrp_explorer.rules.lrn import LRNIdentity, LRNTaylor
-from lrp_explorer.rules.passing import Average, Gradient, Magnitude, Pass, Signal, Winner
+from lrp_explorer.rules.passing import Average, Gradient, Magnitude, Pass, Signal, SoftmaxShare, Winner
 
 __all__ = [
     "AlphaBeta",
@@ -26,6 +26,7 @@ __all__ = [
     "Rule",
     "Share",
     "Signal",
+    "SoftmaxShare",
     "SoftmaxTaylor",
     "WSquare",
     "Winner",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lrp_explorer.rules.base import Rule, check_number
+from lrp_explorer.rules.base import Rule, check_choice, check_number
 
 
 @dataclass(frozen=True)
@@ -74,3 +74,4 @@ class Attention(Rule):
 
     def __post_init__(self) -> None:
         check_number(self, "stabilizer", 0.0)
+        check_choice(self, "through_softmax", (False, True))

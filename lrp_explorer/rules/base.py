@@ -30,17 +30,45 @@ class Rule:
 
 
 def check_number(owner: object, name: str, low: float = -math.inf, high: float = math.inf) -> None:
-    """Raise `InputError` unless the field `name` of `owner` is a finite number in ``[low, high]``."""
+    """Raise `InputError` unless the field `name` of `owner` is a finite real number in ``[low, high]``."""
     value = getattr(owner, name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise InputError(f"{type(owner).__name__}: {name} is {value!r}, but a finite number is expected")
-    if not low <= value <= high:
-        bounds = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
-        raise InputError(f"{type(owner).__name__}: {name} is {value!r}, but it must be {bounds}")
+    real = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if real and _finite(value) and low <= value <= high:
+        return
+    if low == -math.inf:
+        valid = "a finite number is expected"
+    else:
+        valid = f"a number {f'at least {low:g}' if high == math.inf else f'between {low:g} and {high:g}'} is expected"
+    raise InputError(f"{type(owner).__name__}: {name} is {value!r}{_kind(value)}, but {valid}")
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        # A whole number beyond the largest float.
+        return False
+
+
+def _kind(value: object) -> str:
+    """Name the type of what is no plain number, where its spelling might be taken for one."""
+    return "" if type(value) in (int, float) else f" ({type(value).__name__})"
 
 
 def check_choice(owner: object, name: str, choices: tuple[object, ...]) -> None:
-    """Raise `InputError` unless the field `name` of `owner` is one of `choices`."""
+    """Raise `InputError` unless the field `name` of `owner` is one of `choices`; 1 is not True."""
     value = getattr(owner, name)
-    if value not in choices:
-        raise InputError(f"{type(owner).__name__}: {name} is {value!r}, but it must be one of {list(choices)!r}")
+    if not any(isinstance(value, type(choice)) and _same(value, choice) for choice in choices):
+        raise InputError(
+            f"{type(owner).__name__}: {name} is {value!r}{_kind(value)}, but it must be one of {list(choices)!r}"
+        )
+
+
+def _same(value: object, choice: object) -> bool:
+    return isinstance(value, bool) == isinstance(choice, bool) and bool(value == choice)
+
+
+def check_flag(value: object, name: str) -> None:
+    """Raise `InputError` unless an argument is True or False."""
+    if not isinstance(value, bool):
+        raise InputError(f"{name} is {value!r} ({type(value).__name__}), but True or False is expected")

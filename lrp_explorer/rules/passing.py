@@ -36,6 +36,18 @@ class Winner(Rule):
 
 
 @dataclass(frozen=True)
+class SoftmaxShare(Rule):
+    """Logarithms of sums of exponentials, which are soft maxima: each input receives its softmax's share of R_k.
+
+    Where one input is far larger than the others, this is `Winner`. The shares are the gradient of log Σ exp, and add
+    up to 1.
+    """
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"log_sum_exp"})
+    formula: ClassVar[str] = "R_j = Σ_k softmax(a)_j · R_k"
+
+
+@dataclass(frozen=True)
 class Average(Rule):
     """Max pooling treated as average pooling: relevance in proportion to the inputs of each window.
 
@@ -60,8 +72,8 @@ class Average(Rule):
 class Signal(Rule):
     """Products with a gate: all relevance to the signal, none to the gate.
 
-    The gate is the factor that a sigmoid, hard sigmoid, softmax, norm or comparison computes, however it is written,
-    moved or scaled; where neither or both factors are such, each receives half of R_k. Arras et al. 2017
+    The gate is the factor that a sigmoid, hard sigmoid, softmax or norm computes, however it is written, moved or
+    scaled; where neither or both factors are such, each receives half of R_k. Arras et al. 2017
     (arXiv:1706.07206), sec. 3.1.
     """
 

@@ -167,3 +167,90 @@ def test_paths_in_a_precision_that_their_factors_leave():
     half = nn.Sequential(nn.Linear(8, 3), nn.ReLU()).half().eval()
     with refused(InputError, "float16", "bfloat16"):
         lrp.explain(half, torch.ones(1, 8, dtype=torch.float16), semiring="bottleneck", device="cpu")
+
+
+class TestNumbersAndTruthValues:
+    @pytest.mark.parametrize("value", [True, 1j, NAN, -math.inf, 10**400, -1, "1", None, [1.0]], ids=repr)
+    @pytest.mark.parametrize(
+        ("build", "owner", "name"),
+        [
+            (lambda v: rules.Epsilon(v), "Epsilon", "epsilon"),
+            (lambda v: rules.Zero(stabilizer=v), "Zero", "stabilizer"),
+            (lambda v: rules.Gamma(v), "Gamma", "gamma"),
+            (lambda v: rules.AlphaBeta(1, v), "AlphaBeta", "beta"),
+            (lambda v: rules.Flat(v), "Flat", "stabilizer"),
+            (lambda v: rules.Magnitude(v), "Magnitude", "stabilizer"),
+            (lambda v: rules.Attention(v), "Attention", "stabilizer"),
+            (lambda v: lrp.composites.EpsilonPlus(v), "EpsilonPlus", "epsilon"),
+            (lambda v: lrp.composites.EpsilonGammaBox(-1, 1, gamma=v), "EpsilonGammaBox", "gamma"),
+            (lambda v: lrp.composites.DeepTaylor(-1, 1, epsilon=v), "DeepTaylor", "epsilon"),
+            (lambda v: lrp.composites.LayeredLRP(gamma=v), "LayeredLRP", "gamma"),
+        ],
+        ids=lambda v: v if isinstance(v, str) else "",
+    )
+    def test_what_is_no_number_is_refused_with_owner_field_and_what_is_valid(self, build, owner, name, value):
+        with refused(InputError, rf"^{owner}: {name} is {re.escape(repr(value))}", "a number at least 0 is expected"):
+            build(value)
+
+    @pytest.mark.parametrize(
+        ("build", "words"),
+        [
+            (lambda v: rules.Attention(through_softmax=v), "Attention: through_softmax"),
+            (lambda v: lrp.semirings.Bottleneck(absolute=v), "Bottleneck: absolute"),
+            (lambda v: lrp.semirings.Boolean(strict=v), "Boolean: strict"),
+        ],
+    )
+    @pytest.mark.parametrize("value", [1, 0, "yes", None, torch.tensor([True, False])], ids=str)
+    def test_what_is_no_truth_value_is_refused(self, build, words, value):
+        with refused(InputError, words, re.escape(repr(value)), "False, True"):
+            build(value)
+
+    @pytest.mark.parametrize(
+        ("call", "words"),
+        [
+            (lambda s: s.relevance(1j), ["target", "1j"]),
+            (lambda s: s.relevance(torch.tensor([1j, 0j])), ["target", "complex"]),
+            (lambda s: s.relevance([True, False]), ["target", "bool"]),
+            (lambda s: s.relevance(seed=torch.ones(2, 5, dtype=torch.complex64)), ["seed", "complex64", "real"]),
+            (lambda s: s.relevance(seed=torch.ones(2, 5, dtype=torch.bool)), ["seed", "bool", "real"]),
+            (lambda s: s.sweep("target", [0, 1], progress=1), ["progress", "1", "True or False"]),
+            (lambda s: s.best_path((0, 0, 0), example=True), ["example", "True"]),
+            (lambda s: s.best_path((0, 0, 0), example=0.0), ["example", r"0\.0"]),
+            (lambda s: s.another(torch.randn(2, 3, 8, 8), memory=True), ["memory", "True", "bytes"]),
+            (lambda s: s.another(torch.randn(2, 3, 8, 8), memory=-1), ["memory", "-1", "bytes"]),
+        ],
+    )
+    def test_arguments_of_a_session(self, session, call, words):
+        with refused(InputError, *words):
+            call(session)
+
+
+class TestSplitOfSums:
+    def assigned(self, composite):
+        class Block(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 3)
+
+            def forward(self, x):
+                return self.b((self.a(x) + x).relu())
+
+        torch.manual_seed(0)
+        model, x = Block().double().eval(), torch.randn(2, 4, dtype=torch.float64)
+        found = lrp.explain(model, x, 1, composite, seed="one", device="cpu")
+        with torch.no_grad():
+            parts = model.a(x), x
+        return found["add"], found["a"], parts
+
+    @pytest.mark.parametrize("rule", [rules.Epsilon(1e-12), rules.Zero(0.0), rules.ZPlus()], ids=repr)
+    def test_is_obeyed_by_every_composite(self, rule):
+        for split in ("magnitude", "signed", "auto"):
+            arrived, branch, (a, x) = self.assigned(lrp.composites.Uniform(rule, split=split))
+            share = a.abs() / (a.abs() + x.abs()) if split == "magnitude" else a / (a + x)
+            # The stabiliser is 1e-6 where the rule has none for sums.
+            torch.testing.assert_close(branch, arrived * share, rtol=1e-3, atol=1e-5)
+        other, default = (
+            lrp.composites.Uniform(rules.Epsilon(0.5), split="signed"),
+            lrp.composites.Uniform(rules.Epsilon(0.5)),
+        )
+        assert torch.equal(self.assigned(other)[1], self.assigned(default)[1])

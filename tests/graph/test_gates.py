@@ -31,7 +31,6 @@ SIGNAL = {
     "normal distribution": lambda h, g: 0.5 * h * (1 + torch.erf(g / 2**0.5)),
     "tanh approximation": lambda h, g: h * (0.5 * (1 + torch.tanh(0.8 * g))),
     "mish by hand": lambda h, g: h * torch.tanh(F.softplus(g)),
-    "comparison": lambda h, g: h * (g > 0).to(h.dtype),
     "divided by a norm": lambda h, g: h / g.norm(dim=1, keepdim=True),
     "times an inverse root": lambda h, g: h * torch.rsqrt(g.square().mean(1, keepdim=True) + 1e-6),
     "times a power below one": lambda h, g: h * (g.square().mean(1, keepdim=True) + 1e-6).pow(-0.5),
