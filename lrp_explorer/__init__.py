@@ -13,7 +13,8 @@ The floors; imports go downwards only::
     composites   FLOOR 1  which rule serves which layer
     rules        FLOOR 1  what contributes, as data
     graph        FLOOR 0  the model as a readable graph
-    results, registry, errors   GROUND
+    own_data     FLOOR 0  data as its user has it: tensors, arrays, loaders, pictures, labels
+    results, registry, writing, errors   GROUND
 
 The front door: `explain`, `Session`, `coverage`, `attribute`, `aggregate`, `explore`, `load_model`, `load_dataset`,
 `models`, `datasets`, and the rooms `rules`, `composites` and `semirings`. Names are loaded when they are first used.

@@ -52,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"lrp-explorer {__version__}")
     top.add_argument("--port", type=int, default=8866, help="TCP port of the page (default: %(default)s)")
     top.add_argument("--ip", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
+    more = "a further name for it in the browser, as behind a proxy: NAME, .DOMAIN or *; may be given again"
+    top.add_argument("--host", action="append", default=[], metavar="NAME", help=more)
     top.add_argument("--no-browser", dest="browser", action="store_false", help="only serve, open no browser")
     _add_device(top)
     top.set_defaults(run=_open)
@@ -60,10 +62,13 @@ def parser() -> argparse.ArgumentParser:
     explain = commands.add_parser("explain", help="write the explanation of one image to a file")
     explain.add_argument("image", help="an image file; it is preprocessed as the model expects")
     explain.add_argument("--model", required=True, help="a name from: lrp-explorer list models")
-    explain.add_argument("--weights", help="a local checkpoint (.pt, .safetensors) instead of the published weights")
+    explain.add_argument("--weights", help="a local checkpoint instead of the published weights")
     explain.add_argument("--composite", default="epsilon-plus-flat", help="rules by layer (default: %(default)s)")
     explain.add_argument("--target", metavar="CLASS", help="name or index of the class to explain (default: predicted)")
     explain.add_argument("--out", required=True, help="file to write: .png, .html or .npz")
+    explain.add_argument(
+        "--stretch", action="store_true", help="16 or 32 bits of grey: least value black, greatest white"
+    )
     explain.add_argument("--layers", action="store_true", help=".npz only: the relevance of every layer, too")
     _add_device(explain)
     explain.set_defaults(run=_explain)
@@ -92,7 +97,7 @@ def _device(text: str) -> str:
 def _open(options: argparse.Namespace) -> None:
     from lrp_explorer.app.server import serve
 
-    serve(options.port, options.ip, options.browser, options.device)
+    serve(options.port, options.ip, options.browser, options.device, hosts=options.host)
 
 
 def _explain(options: argparse.Namespace) -> None:
@@ -100,7 +105,13 @@ def _explain(options: argparse.Namespace) -> None:
 
     out = written.checked_path(options.out, options.layers)
     explanation = written.explain(
-        options.image, options.model, options.weights, options.composite, options.target, options.device
+        options.image,
+        options.model,
+        options.weights,
+        options.composite,
+        options.target,
+        options.device,
+        options.stretch,
     )
     written.write(explanation, out, options.layers)
     print(f"{out}: {explanation.title}")

@@ -31,7 +31,7 @@ OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ),
     ("--only-correct", {"action": "store_true", "help": "only examples that are classified as labelled"}),
     ("--split", {"default": "test", "help": "train or test (default: %(default)s)"}),
-    ("--weights", {"help": "a local checkpoint (.pt, .safetensors) instead of the published weights"}),
+    ("--weights", {"help": "a local checkpoint instead of the published weights"}),
     ("--batch", {"type": int, "metavar": "N", "help": "examples explained together (default: by their size)"}),
     ("--runner", {"default": "serial", "help": "serial or dask (default: %(default)s)"}),
     ("--skip-nonfinite", {"action": "store_true", "help": "leave out and count what is NaN or infinite"}),
@@ -136,8 +136,8 @@ def _stopped_by_interrupt() -> Iterator[threading.Event]:
 def _picture(masks: Any, layer: str, folder: Path) -> None:
     import io
 
-    from lrp_explorer.analyses.files import write_together
     from lrp_explorer.figures import mask_sheet
+    from lrp_explorer.writing import write_together
 
     told = masks.settings
     title = f"{told['model']} · {told['dataset']} · {layer} · {told['composite']} · {told['semiring']}"

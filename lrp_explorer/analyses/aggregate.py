@@ -99,7 +99,8 @@ def aggregate(
     on_update : callable, optional
         Called about twice a second with the `Run`, whose `snapshot`, `progress` and `cancel` may be used.
     cache : bool or path, optional
-        Keep finished masks on disk, in the usual cache folder (True) or in one of your own.
+        Keep finished masks on disk, in the usual cache folder (True) or in one of your own; and what is done of
+        unfinished ones, every half minute and when interrupted: the same call goes on from there, to the same bits.
     split : str
         Of a data set by name.
     weights : path, optional

@@ -84,14 +84,26 @@ class Group:
 
 
 class State:
-    """The whole fold: a group for every class seen so far, and the examples left out."""
+    """The whole fold: a group for every class seen so far, and the examples left out.
+
+    Attributes
+    ----------
+    groups : dict
+        Class → what is known of its examples.
+    skipped : list of int
+        Examples left out.
+    notes : dict
+        What happened meanwhile, each once; values mean nothing.
+    first : dict
+        Layer → the first example seen, and the shape of its relevance, which all have to have.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.groups: dict[int, Group] = {}
         self.skipped: list[int] = []
         self.notes: dict[str, None] = {}
-        self._first: dict[str, tuple[int, tuple[int, ...]]] = {}
+        self.first: dict[str, tuple[int, tuple[int, ...]]] = {}
 
     @property
     def count(self) -> int:
@@ -125,7 +137,7 @@ class State:
 
     def merge(self, other: State) -> None:
         """Fold in what another state has seen; raises `DataError` as `add` does."""
-        for layer, (index, shape) in other._first.items():
+        for layer, (index, shape) in other.first.items():
             self._check(layer, index, shape)
         for chosen, group in other.groups.items():
             self._group(chosen).merge(group)
@@ -141,7 +153,7 @@ class State:
 
     def _check(self, layer: str, index: int, shape: tuple[int, ...]) -> None:
         # Otherwise NumPy would broadcast one shape to the other where it can.
-        first, known = self._first.setdefault(layer, (index, shape))
+        first, known = self.first.setdefault(layer, (index, shape))
         if shape != known:
             raise DataError(
                 f"example {index} has shape {shape} at layer {layer!r}, but example {first} has {known}; expected one "

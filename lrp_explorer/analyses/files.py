@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -20,8 +17,12 @@ from safetensors.numpy import save as write_arrays
 from lrp_explorer.analyses.masks import Masks
 from lrp_explorer.analyses.relevant import Criterion, checked_theta
 from lrp_explorer.errors import DataError, InputError
+from lrp_explorer.writing import is_folder, write_together
 
-FORMAT = 1
+FORMAT = 2
+"""Since 2 the facts have a checksum of their own."""
+
+FORMATS = (1, 2)
 SUFFIX = ".safetensors"
 _ARRAYS = {"arrays": "mask", "levels": "level"}
 _LISTS: Mapping[str, type | tuple[type, ...]] = {
@@ -53,7 +54,7 @@ def save(masks: Masks, path: Path) -> None:
         If the files cannot be written; nothing is left of them.
     """
     path = _checked(path)
-    if not _is_folder(path.parent):
+    if not is_folder(path.parent):
         raise InputError(f"masks cannot be saved to {str(path)!r}: there is no folder {str(path.parent)!r}; make it")
     arrays: dict[str, np.ndarray] = {}
     index = []
@@ -66,89 +67,15 @@ def save(masks: Masks, path: Path) -> None:
     facts = {name: getattr(masks, name) for name in _PLAIN}
     facts["criterion"] = {"theta": masks.criterion.theta, "cost": masks.criterion.cost}
     facts |= {"format": FORMAT, "arrays": index, "sha256": hashlib.sha256(packed).hexdigest()}
-    text = json.dumps(facts, indent=1, ensure_ascii=False, default=str)
+    facts = json.loads(json.dumps(facts, default=str))
+    text = json.dumps(facts | {"sha256_of_facts": _digest(facts)}, indent=1, ensure_ascii=False)
     write_together({path: packed, path.with_suffix(".json"): text.encode()})
 
 
-def write_together(contents: Mapping[Path, bytes]) -> None:
-    """Write files so that all are there as a whole, or all as they were before.
-
-    Raises
-    ------
-    DataError
-        If that is not possible; what was begun is removed, and what was replaced is put back.
-    """
-    begun: list[tuple[Path, Path]] = []
-    for path in contents:
-        if _is_folder(path):
-            raise DataError(f"{str(path)!r} could not be written: there is a folder of that name; choose another name")
-    try:
-        for path, content in contents.items():
-            begun.append((path.with_name(f".{path.name}.{uuid.uuid4().hex}"), path))
-            with begun[-1][0].open("xb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-        _put(begun)
-    except OSError as error:
-        raise _unwritten(next(iter(contents)), error) from error
-    finally:
-        _remove(name for name, _ in begun)
-
-
-def _put(begun: Sequence[tuple[Path, Path]]) -> None:
-    """Give finished files their names; if one cannot have it, the others are as they were before."""
-    aside = [(path.with_name(f".{path.name}.{uuid.uuid4().hex}"), path) for _, path in begun]
-    try:
-        for old, path in aside:
-            _keep(path, old)
-    except BaseException:
-        _remove(old for old, _ in aside)
-        raise
-    try:
-        for name, path in begun:
-            os.replace(name, path)
-    except BaseException:
-        for (name, path), (old, _) in zip(begun, aside, strict=True):
-            if os.path.lexists(name):
-                continue  # not put yet
-            if os.path.lexists(old):
-                os.replace(old, path)
-            else:
-                path.unlink(missing_ok=True)
-        _remove(old for old, _ in aside)
-        raise
-    _remove(old for old, _ in aside)
-
-
-def _keep(path: Path, aside: Path) -> None:
-    """Give what is there a second name; nothing is moved, so that the first one is never missing."""
-    if not os.path.lexists(path):
-        return
-    try:
-        os.link(path, aside, follow_symlinks=False)
-    except (OSError, NotImplementedError):
-        # Not every file system has links.
-        shutil.copy2(path, aside, follow_symlinks=False)
-
-
-def _remove(names: Iterable[Path]) -> None:
-    for name in names:
-        name.unlink(missing_ok=True)
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError as error:
-        raise _unwritten(path, error) from error
-
-
-def _unwritten(path: Path, error: OSError) -> DataError:
-    return DataError(
-        f"{str(path)!r} could not be written ({error.strerror or error}); nothing of it was left behind. "
-        "Free some space, or choose another folder or name"
-    )
+def _digest(facts: Mapping[str, Any]) -> str:
+    """Digest facts as they are, however they are laid out in the file."""
+    rest = {name: value for name, value in facts.items() if name != "sha256_of_facts"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def load(path: Path) -> Masks:
@@ -170,8 +97,13 @@ def load(path: Path) -> Masks:
         facts = json.loads(text.decode())
     except (ValueError, RecursionError) as error:
         raise DataError(f"{str(path.with_suffix('.json'))!r} is no JSON ({error}); save the masks again") from error
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+    if not isinstance(facts, dict) or facts.get("format") not in FORMATS:
         raise DataError(f"{str(path.with_suffix('.json'))!r} does not describe masks of format {FORMAT}")
+    if facts["format"] >= 2 and facts.get("sha256_of_facts") != _digest(facts):
+        raise DataError(
+            f"{str(path.with_suffix('.json'))!r} is damaged, or was changed after it was written with the numbers of "
+            f"{path.name!r}; save the masks again"
+        )
     if facts.get("sha256") != hashlib.sha256(packed).hexdigest():
         raise DataError(f"{str(path)!r} is damaged, or not the file that its .json describes; save the masks again")
     try:

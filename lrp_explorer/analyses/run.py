@@ -21,6 +21,7 @@ from lrp_explorer.analyses.progress import EVERY, Listener, Phase, Progress, Rat
 from lrp_explorer.analyses.reductions import Reduction
 from lrp_explorer.analyses.runners import Runner
 from lrp_explorer.analyses.samples import Samples, samples
+from lrp_explorer.analyses.unfinished import Unfinished
 from lrp_explorer.errors import Cancelled, InputError, NumericsError
 
 
@@ -241,18 +242,39 @@ class Run:
             found = store.get(self._cache, kept) if kept else None
             if found is not None:
                 self._masks, self._cached = replace(found, settings=self._settings), True
-        if self._masks is None:
+        if self._masks is not None:
+            return
+        if self._cache is None or kept is None:
             self._masks = self._fold(choice)
-            if self._cache is not None and kept is not None:
-                store.put(self._cache, kept, self._masks)
+            return
+        unfinished = Unfinished(self._cache, kept)
+        self._masks = self._fold_on(choice, unfinished)
+        store.put(self._cache, kept, self._masks)
+        unfinished.remove()
 
-    def _fold(self, choice: Choice) -> Masks:
+    def _fold_on(self, choice: Choice, unfinished: Unfinished) -> Masks:
+        """Fold from where an earlier call was interrupted; if this one is, keep what it has done."""
+        if self._position == 0:
+            position, total = unfinished.read(self._job.layout)
+            with self._control.lock:
+                self._position, self._total = position, total
+                self._rate.forget()
+        try:
+            return self._fold(choice, unfinished)
+        except BaseException:
+            if 0 < self._position < len(choice.shards):
+                unfinished.write(self._position, self._total, now=True)
+            raise
+
+    def _fold(self, choice: Choice, unfinished: Unfinished | None = None) -> Masks:
         rest = choice.shards[self._position :]
         for state in self._runner.map(self._job, "fold", rest, self._control):
             with self._control.lock:
                 self._total.merge(state)
                 self._control.partial = None
                 self._position += 1
+            if unfinished is not None and self._position < len(choice.shards):
+                unfinished.write(self._position, self._total)
             self._control.tell()
         masks = self.snapshot()
         if masks is None:

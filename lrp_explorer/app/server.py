@@ -8,18 +8,22 @@ import logging
 import os
 import socket
 import sys
+import tempfile
 import threading
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from jupyter_server.utils import url_path_join
+from tornado.routing import Rule
 from tornado.web import RequestHandler
 from traitlets.config import Config
 from voila.app import Voila
+from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
+from lrp_explorer.app.guards import Foreign, Hosts, PageSocket, Refusal
 from lrp_explorer.errors import ServerError
 from lrp_explorer.panels.channel import source
 from lrp_explorer.panels.pane import plotly_asset
@@ -28,6 +32,10 @@ HERE = Path(__file__).parent
 NOTEBOOK = HERE / "explorer.ipynb"
 # Only what draws widgets: any other extension of the user's JupyterLab would cost time and may ask the network.
 EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"]
+LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
+"""Bytes that the path of a local socket may have."""
+SHORT_FOLDERS = ("/tmp", "/var/tmp")
+"""Where the sockets of kernels go if the folder for temporary files has too long a name."""
 
 
 class PlotlyHandler(RequestHandler):
@@ -44,11 +52,17 @@ class ExplorerServer(Voila):
     """Voilà that says where it is in one line and opens the browser on request."""
 
     browse = False
+    hosts = Hosts("127.0.0.1")
 
     def init_handlers(self) -> Any:
-        """Add the address of Plotly.js."""
+        """Add the address of Plotly.js, and the guards."""
         handlers: Any = super().init_handlers()
-        return [(url_path_join(self.server_url or "/", _plotly_address()), PlotlyHandler), *handlers]
+        sockets = {VoilaKernelWebsocketHandler: PageSocket}
+        guarded = [(rule[0], sockets.get(rule[1], rule[1]), *rule[2:]) for rule in handlers]
+        assert any(rule[1] is PageSocket for rule in guarded)
+        # Before all others: whatever the address, and also where there is nothing.
+        self.app.default_router.rules.insert(0, Rule(Foreign(self.hosts), Refusal))
+        return [(url_path_join(self.server_url or "/", _plotly_address()), PlotlyHandler), *guarded]
 
     def launch_browser(self) -> None:
         """Announce the page; called as soon as the port listens."""
@@ -67,6 +81,7 @@ def serve(
     browser: bool = True,
     device: str = "auto",
     notebook: str | os.PathLike[str] | None = None,
+    hosts: Iterable[str] = (),
 ) -> None:
     """Serve the explorer until Ctrl-C or SIGTERM.
 
@@ -82,12 +97,16 @@ def serve(
         Where the kernels compute: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, … (their ``LRP_EXPLORER_DEVICE``).
     notebook : path, optional
         Another notebook to serve instead of the explorer.
+    hosts : iterable of str
+        Further names that pages may be asked for under, as behind a proxy; see `lrp_explorer.app.guards.Hosts`.
+        Requests for any other host are refused with 403.
 
     Raises
     ------
     ServerError
-        If the port is taken or not permitted, or the address is not one of this machine.
+        If the port is taken or not permitted, the address is not one of this machine, or a host is no name.
     """
+    names = Hosts(ip, hosts)
     _check_free(port, ip)
     local = _is_local(ip)
     if not local:
@@ -100,7 +119,7 @@ def serve(
     logging.getLogger("tornado.general").setLevel(logging.ERROR)
     with _environment(LRP_EXPLORER_DEVICE=device, JUPYTER_PATH=_jupyter_path()):
         app = ExplorerServer(config=_settings(port, ip, local))
-        app.browse = browser
+        app.browse, app.hosts = browser, names
         try:
             app.initialize([str(notebook or NOTEBOOK)])
             app.start()
@@ -131,14 +150,29 @@ def _settings(port: int, ip: str, local: bool) -> Config:
     config.VoilaConfiguration.file_allowlist = []
     config.VoilaConfiguration.show_tracebacks = local
     config.VoilaExecutor.timeout = 600
-    if os.name == "posix":
-        config.KernelManager.transport = "ipc"  # nobody else on this machine can talk to the kernels
+    folder = _socket_folder()
+    if folder is not None:
+        # Nobody else on this machine can talk to the kernels.
+        config.KernelManager.transport = "ipc"
+        config.Voila.connection_dir_root = folder
     # A page that is left says so and its kernel ends at once; one whose browser died says nothing. From afar, a
     # connection may be lost and come back.
     config.MappingKernelManager.cull_idle_timeout = 60 if local else 900
     config.MappingKernelManager.cull_interval = 15
     config.MappingKernelManager.cull_connected = False
     return config
+
+
+def _socket_folder() -> str | None:
+    """Give a folder in which kernels can have local sockets; None where they must talk by TCP."""
+    if os.name != "posix":
+        return None
+    # As Voilà and jupyter-client name them.
+    name = f"/voila_{'x' * 8}/kernel-{'x' * 36}-ipc-10"
+    for folder in (tempfile.gettempdir(), *SHORT_FOLDERS):
+        if len(os.fsencode(folder + name)) <= LONGEST_SOCKET and os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    return None
 
 
 def _check_free(port: int, ip: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import io
 import json
 import re
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from lrp_explorer.engine import Session
 from lrp_explorer.errors import InputError, unknown_name
 from lrp_explorer.figures import heatmap, sheet, theme
 from lrp_explorer.results import Relevance
+from lrp_explorer.writing import write_together
 
 SUFFIXES = (".png", ".html", ".npz")
 
@@ -53,7 +55,7 @@ class Explanation:
 
 
 def explain(
-    image: str, model: str, weights: str | None, composite: str, target: str | None, device: str
+    image: str, model: str, weights: str | None, composite: str, target: str | None, device: str, stretch: bool = False
 ) -> Explanation:
     """Explain an image file.
 
@@ -69,6 +71,8 @@ def explain(
         Name or index of a class; None: the predicted one.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, …
+    stretch : bool
+        As for `lrp_explorer.zoo.open_image`.
 
     Raises
     ------
@@ -78,7 +82,7 @@ def explain(
     # Wrong names and wrong files first, before weights are fetched and the network is traced.
     zoo.model_card(model)
     composites.get(composite)
-    opened = zoo.open_image(image)
+    opened = zoo.open_image(image, stretch)
     network: Any = zoo.load_model(model, weights)
     card = network.card
     index = None if target is None else class_index(target, card.classes)
@@ -95,7 +99,7 @@ def explain(
         relevance=relevance,
         title=f"{name} (class {chosen}), logit {logit:.4g}, probability {probability:.3g}",
         settings={
-            "image": _identity(image),
+            "image": _identity(image) | ({"stretch": True} if stretch else {}),
             "model": model,
             "weights": _identity(weights) if weights else None,
             "source": card.source,
@@ -110,7 +114,7 @@ def explain(
     )
 
 
-def _identity(file: str) -> dict[str, str]:
+def _identity(file: str) -> dict[str, Any]:
     path = Path(file).expanduser()
     return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
@@ -155,30 +159,39 @@ def checked_path(text: str, layers: bool = False) -> Path:
 
 
 def write(explanation: Explanation, path: Path, layers: bool = False) -> None:
-    """Write an explanation; the ending of the file's name says how, see `checked_path`."""
-    {".png": _write_png, ".html": _write_html, ".npz": _write_npz}[path.suffix.lower()](explanation, path, layers)
+    """Write an explanation; the ending of the file's name says how, see `checked_path`.
+
+    Raises
+    ------
+    DataError
+        If it cannot be written; what was there before stays.
+    """
+    content = {".png": _png, ".html": _html, ".npz": _npz}[path.suffix.lower()](explanation, layers)
+    write_together({path: content})
 
 
 def _detail(settings: dict[str, Any]) -> str:
     return f"{settings['image']['file']} · {settings['model']} · {settings['composite']['name']}"
 
 
-def _write_png(explanation: Explanation, path: Path, _: bool) -> None:
+def _png(explanation: Explanation, _: bool) -> bytes:
     detail = _detail(explanation.settings)
     drawn = sheet.draw(explanation.picture, explanation.heat, explanation.title, detail)
-    drawn.save(path, "PNG", optimize=True)
+    stream = io.BytesIO()
+    drawn.save(stream, "PNG", optimize=True)
+    return stream.getvalue()
 
 
-def _write_html(explanation: Explanation, path: Path, _: bool) -> None:
+def _html(explanation: Explanation, _: bool) -> bytes:
     title = f"{explanation.title} · {_detail(explanation.settings)}"
     figure = heatmap.explanation(explanation.picture, explanation.heat, theme.text(title))
     config = {"displaylogo": False, "showSendToCloud": False, "plotlyServerURL": "", "responsive": True}
     page = figure.to_html(config=config, include_plotlyjs=True, include_mathjax=False, default_height="96vh")
     head = f'<html lang="en">\n<head><title>{html.escape(title)}</title>'
-    path.write_text(re.sub(r"<html>\s*<head>", lambda _: head, page, count=1), encoding="utf-8")
+    return re.sub(r"<html>\s*<head>", lambda _: head, page, count=1).encode()
 
 
-def _write_npz(explanation: Explanation, path: Path, layers: bool) -> None:
+def _npz(explanation: Explanation, layers: bool) -> bytes:
     relevance = explanation.relevance
     arrays = {
         "relevance": relevance.input[0].cpu().numpy(),
@@ -191,5 +204,6 @@ def _write_npz(explanation: Explanation, path: Path, layers: bool) -> None:
     }
     if layers:
         arrays |= {f"layers/{name}": relevance[name][0].cpu().numpy() for name in relevance.layers}
-    with path.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
+    stream = io.BytesIO()
+    np.savez_compressed(stream, allow_pickle=False, **arrays)
+    return stream.getvalue()

@@ -9,6 +9,7 @@ from lrp_explorer.baselines.method import Method, build
 from lrp_explorer.engine.devices import own_arithmetic
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 from lrp_explorer.results import Relevance

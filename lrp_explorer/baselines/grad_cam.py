@@ -1,15 +1,16 @@
-"""Grad-CAM: a coarse map of the last convolution, computed by captum."""
+"""Grad-CAM: a coarse map of the last layer that still has the picture's axes, computed by captum."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from lrp_explorer.baselines.answer import answer
 from lrp_explorer.baselines.case import Case, captum_attr
 from lrp_explorer.baselines.method import Method, baseline
+from lrp_explorer.baselines.picture import last_map
 from lrp_explorer.errors import InputError
-from lrp_explorer.graph import INPUT
+from lrp_explorer.graph import INPUT, Graph
 
 if TYPE_CHECKING:
     from lrp_explorer.results import Relevance
@@ -30,8 +31,11 @@ class GradCAM(Method):
     ----------
     layer : str or None
         Layer whose output ``(batch, channels, height, width)`` is weighted, as the layer gives it: of a convolution,
-        before batch norm and ReLU. None is the last convolution with more than one position; where the last block has
-        several branches that is one of them, and the block's own name (``"layer4"``, ``"inception5b"``) takes all.
+        before batch norm and ReLU. None is the last map that everything flows through before the picture's axes are
+        averaged over or flattened, after its activation, sum or concatenation (`picture.last_map`): of a ResNet
+        ``"layer4"``, of GoogLeNet ``"inception5b"``, of VGG ``"avgpool"``, which at the published size leaves the last
+        max pooling's map as it is. ``rel.composite`` names the one that was taken. It is the layer that torchcam
+        chooses, too, in every family of torchvision's classifiers.
     relu : bool
         Whether negative values are set to 0, as in the paper.
     """
@@ -58,7 +62,8 @@ class GradCAM(Method):
             size, mode = tuple(x.shape[2:]), _INTERPOLATION[x.dim()]
             grown = attr.LayerAttribution.interpolate(found.detach(), size, interpolate_mode=mode)
         whole = grown.expand_as(case.x).contiguous()
-        return answer(self, case, {INPUT: whole} if layer == INPUT else {INPUT: whole, layer: found})
+        shown = replace(self, layer=outermost(case.graph, layer)) if self.layer is None else self
+        return answer(shown, case, {INPUT: whole} if layer == INPUT else {INPUT: whole, layer: found})
 
     def _layer(self, case: Case) -> str:
         """Name of the layer; `InputError` if its output is not a map over the input's axes."""
@@ -69,15 +74,14 @@ class GradCAM(Method):
                 f"{tuple(case.x.shape)}; use another method"
             )
         if self.layer is None:
-            convolutions = [node.name for node in case.graph if node.kind == "convolution"]
-            maps = [name for name in convolutions if len(shapes[name]) == rank and shapes[name][2:].numel() > 1]
-            if not maps:
+            found = last_map(case.graph)
+            if found is None:
                 raise InputError(
-                    f"Grad-CAM needs a layer with a map, but {type(case.model).__name__} has no convolution whose "
-                    f"output has more than one position (convolutions: {', '.join(convolutions) or 'none'}); "
-                    "name one by layer=…, or use another method"
+                    f"Grad-CAM needs a layer with a map, but {type(case.model).__name__} has none that everything "
+                    f"flows through: no convolution, or what follows one has a single position, other axes than the "
+                    f"input's {rank}, or branches beside it; name a layer by layer=…, or use another method"
                 )
-            return maps[-1]
+            return found
         name = case.graph.resolve(self.layer)
         if len(shapes.get(name, ())) != rank:
             raise InputError(
@@ -85,3 +89,9 @@ class GradCAM(Method):
                 f"over the input's axes (batch, channels, …) with {rank} axes in all; name a convolution"
             )
         return name
+
+
+def outermost(graph: Graph, layer: str) -> str:
+    """Name of the outermost module whose output a layer's is; its own where there is none."""
+    modules = [name for name, last in graph.aliases.items() if last == layer]
+    return min(modules, key=lambda name: (name.count("."), len(name)), default=layer)

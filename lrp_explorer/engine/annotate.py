@@ -50,16 +50,18 @@ class Annotator:
 
     def linear(self, memo: Memo, vanishes_below: bool) -> Tensor:
         """Dense layers and convolutions, by the kernel that covers them."""
-        return self._contracted(self.linear_step(memo, vanishes_below), vanishes_below)
+        return self._contracted(self.linear_step(memo, vanishes_below), vanishes_below=vanishes_below)
 
     def normalised(self) -> Tensor:
         """Norms over features: a dense layer over what shares one mean, the deviation held constant."""
         step = norm_layer(self.node, self.record)
-        relevance = self.relevance.reshape(*step.x.shape, *self.semiring.element)
+        element = self.semiring.element
+        relevance = step.norm.in_rows(self.relevance, element)
         inside = Annotator(self.node, self.rule, self.semiring, self.record, relevance, self.scale)
-        return inside._contracted(step, False).reshape(*self.x.shape, *self.semiring.element)
+        found = step.norm.from_rows(inside._contracted(step, vanishes_below=False), element)
+        return found.reshape(*self.x.shape, *element)
 
-    def _contracted(self, step: LinearStep, vanishes_below: bool) -> Tensor:
+    def _contracted(self, step: LinearStep, *, vanishes_below: bool) -> Tensor:
         edges = layer_edges(self.node, self.rule, step, self.semiring)
         relevance = edges.turn(self.relevance) if not self.semiring.element else self._turned(edges.turn)
         if edges.separate is not None:

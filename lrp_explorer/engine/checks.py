@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from lrp_explorer import own_data
 from lrp_explorer.engine.devices import own_arithmetic
@@ -24,9 +25,29 @@ SEEDS = ("logit", "one", "contrast", "probability")
 
 
 def check_model(model: object) -> nn.Module:
-    """Return the model, or raise `ModelError` if it is none."""
+    """Return the model, or raise `ModelError` if it is none that can be read."""
+    if isinstance(model, torch.export.ExportedProgram):
+        raise ModelError(
+            "the model is an ExportedProgram, but a torch.nn.Module is expected; pass program.module(). It takes "
+            "batches of the size that it was exported with, or of any where its batch axis was left dynamic"
+        )
     if not isinstance(model, nn.Module):
         raise ModelError(f"the model is a {type(model).__name__}, but a torch.nn.Module is expected")
+    for name, part in model.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            where = f"the model's part {name!r} is" if name else "the model is"
+            raise ModelError(
+                f"{where} TorchScript ({type(part).__name__}), which has no Python code to be read; expected the "
+                "torch.nn.Module that it was made of. Build that, and give it the weights: "
+                "module.load_state_dict(scripted.state_dict())"
+            )
+        weights = (*part._parameters.items(), *part._buffers.items())
+        lazy = next((own for own, tensor in weights if tensor is not None and is_lazy(tensor)), None)
+        if lazy is not None:
+            raise ModelError(
+                f"the model's layer {name!r} ({type(part).__name__}) has no {lazy} yet: its size is found at the first "
+                "call. Run the model once first: model(x)"
+            )
     return model
 
 
@@ -52,7 +73,7 @@ def check_input(model: nn.Module, x: object) -> Tensor:
     if x.shape[0] == 0 or x.numel() == 0:
         raise InputError(f"x has shape {tuple(x.shape)}: the batch is empty, at least one example is expected")
     if not x.dtype.is_floating_point:
-        raise InputError(f"x has dtype {x.dtype}, but floating point is expected; convert it, e.g. by x.float() / 255")
+        raise InputError(f"x has dtype {x.dtype}, but floating point is expected; {_as_floats(model)}")
     if not all_finite(x):
         finite = torch.isfinite(x)
         where = tuple((~finite).nonzero()[0].tolist())
@@ -61,6 +82,19 @@ def check_input(model: nn.Module, x: object) -> Tensor:
             f"the first at index {where}"
         )
     return x.detach()
+
+
+def _as_floats(model: nn.Module) -> str:
+    """Say how to come from integers to numbers that relevance can be given to."""
+    table = next((name for name, part in model.named_modules() if isinstance(part, nn.Embedding)), None)
+    if table is None:
+        return "convert it, e.g. by x.float() / 255"
+    name = repr(table)
+    return (
+        f"if x are token ids, explain from the embeddings: wrap the model in a module whose forward() starts behind "
+        f"{name}, and pass model.get_submodule({name})(x).detach(); the relevance of a token is the sum over its "
+        "embedding's axis"
+    )
 
 
 def all_finite(values: Tensor) -> bool:
@@ -180,17 +214,20 @@ def traced(model: nn.Module, x: Tensor) -> Graph:
         try:
             graph = trace(model, x)
         except ModelError as refusal:
-            _explain_refusal(model, x, refusal)
+            # Others than the exporter's name their own cause.
+            if refusal.__cause__ is not None:
+                _explain_refusal(model, x)
             raise
     if graph.output not in graph.layers:
         raise ModelError(f"the output of {type(model).__name__} does not depend on its input: nothing can be explained")
     return graph
 
 
-def _explain_refusal(model: nn.Module, x: Tensor, refusal: ModelError) -> None:
+def _explain_refusal(model: nn.Module, x: Tensor) -> None:
     parameter = next(model.parameters(), x)
+    gpus = [parameter.device] if parameter.device.type == "cuda" else []
     try:
-        with put_back(model), own_arithmetic(), torch.no_grad(), torch.random.fork_rng(), taking(model, x):
+        with put_back(model), own_arithmetic(), torch.no_grad(), torch.random.fork_rng(gpus), taking(model, x):
             standing = StandIn(model, copied)
             with standing.global_hooks(), in_evaluation(standing.model) as ready:
                 ready(x.to(parameter.device, copy=True))

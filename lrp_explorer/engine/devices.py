@@ -22,11 +22,24 @@ def pick_device(device: str | torch.device, x: Tensor) -> torch.device:
         chosen = torch.device(device)
     except (RuntimeError, TypeError):
         raise InputError(f"device is {device!r}, but 'auto', 'cpu', 'cuda' or 'cuda:0' … is expected") from None
+    if chosen.type == "meta":
+        raise InputError("device is 'meta', where there are no values; use 'auto' or 'cpu'")
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise InputError(f"device {device!r} is not there: PyTorch sees no GPU on this machine; use 'auto' or 'cpu'")
+    if chosen.type != "cpu":
+        _probe(chosen)
     if chosen.type == "cuda" and chosen.index is None:
         return torch.device("cuda", torch.cuda.current_device())
     return chosen
+
+
+def _probe(device: torch.device) -> None:
+    """Refuse a device, or one of its number, that this PyTorch cannot put a tensor on."""
+    try:
+        torch.empty(0, device=device)
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise InputError(f"device '{device}' is not there: {reason.partition('. ')[0]}; use 'auto' or 'cpu'") from error
 
 
 @contextmanager
@@ -41,26 +54,23 @@ def own_arithmetic() -> Iterator[None]:
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Keep autocast from rounding, and CUDA from rounding float32 to TF32; the user's settings are put back."""
-    with ExitStack() as settings:
-        for kind in ("cpu", "cuda"):
-            # Where a model casts by itself, inside its forward, that is part of its graph.
-            if torch.is_autocast_enabled(kind):
-                settings.enter_context(torch.autocast(kind, enabled=False))
-        settings.enter_context(_without_tf32())
-        yield
+    """Keep autocast from rounding, and CUDA from rounding float32 to TF32; the user's settings are put back.
 
-
-@contextmanager
-def _without_tf32() -> Iterator[None]:
+    Where a model casts by itself, inside its forward, that is part of its graph.
+    """
+    casting = [kind for kind in ("cpu", "cuda") if torch.is_autocast_enabled(kind)]
     matmul: Any = torch.backends.cuda.matmul
     cudnn: Any = torch.backends.cudnn
     before = (matmul.allow_tf32, cudnn.allow_tf32)
-    if not torch.cuda.is_available() or before == (False, False):
+    if not casting and (before == (False, False) or not torch.cuda.is_available()):
+        # The rule, and quick: sessions of small models come here many times a second.
         yield
         return
-    matmul.allow_tf32 = cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
+    with ExitStack() as settings:
+        for kind in casting:
+            settings.enter_context(torch.autocast(kind, enabled=False))
+        matmul.allow_tf32 = cudnn.allow_tf32 = False
+        try:
+            yield
+        finally:
+            matmul.allow_tf32, cudnn.allow_tf32 = before

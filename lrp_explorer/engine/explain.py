@@ -29,7 +29,9 @@ def explain(
     Parameters
     ----------
     model : nn.Module
-        A classifier: ``(batch, ...)`` in, ``(batch, classes)`` out. It is never changed.
+        A classifier: ``(batch, ...)`` in, ``(batch, classes)`` out. It is never changed, nor is what its code or its
+        hooks write to elsewhere; and it is explained as it is now, whatever was changed since the last call:
+        `lrp_explorer.graph.structure.structure` tells what is compared, and what cannot be seen.
     x : Tensor, ndarray, data set, sequence or pair
         Preprocessed input ``(batch, ...)``. Arrays, data sets, pairs (examples, labels), and PIL pictures for a model
         with a card, are read as `lrp_explorer.own_data.Given` reads them, all examples as one batch; what is explained

@@ -45,6 +45,22 @@ class Norm:
         t = s.reshape(self.x.shape) * self.scale
         return t.sub_(t.mean(self.axes, keepdim=True))
 
+    def in_rows(self, value: Tensor, element: tuple[int, ...] = ()) -> Tensor:
+        """Lay a value of the output's shape out with all that shares a mean on the last axis, before an `element`'s."""
+        split, order = value.reshape(*self.x.shape, *element), self._order
+        moved = split.permute(*order, *range(len(order), split.dim()))
+        return moved.flatten(len(order) - len(self.axes), len(order) - 1)
+
+    def from_rows(self, value: Tensor, element: tuple[int, ...] = ()) -> Tensor:
+        """Undo `in_rows`, up to the shape of `x`."""
+        order = self._order
+        split = value.reshape(*(self.x.shape[axis] for axis in order), *element)
+        return split.permute(*map(order.index, range(len(order))), *range(len(order), split.dim()))
+
+    @property
+    def _order(self) -> list[int]:
+        return [axis for axis in range(self.x.dim()) if axis not in self.axes] + list(self.axes)
+
 
 def norm_step(
     node: Node, rule: Zero | Epsilon, record: Record, relevance: Tensor, account: Account | None
@@ -56,15 +72,15 @@ def norm_step(
     if not is_centred(node):
         return [relevance]
     norm, z = read(node, record), record.value(node.name)
-    absorbs = norm.bias is not None and rule.bias == "absorb"
-    if norm.bias is not None and not absorbs:
+    absorbed = norm.bias if rule.bias == "absorb" else None
+    if norm.bias is not None and absorbed is None:
         z = z - norm.bias
     epsilon = float(rule.stabilizer) if rule.relative is None else scaled_epsilon(rule, z)
     s = divide(relevance, z, epsilon)
     if account is not None:
         account.book(relevance, s, z, epsilon)
-        if absorbs:
-            account.to_bias = per_example(s * norm.bias)
+        if absorbed is not None:
+            account.to_bias = per_example(s * absorbed)
     return [norm.transpose(s).mul_(norm.x).reshape(relevance.shape)]
 
 
@@ -74,6 +90,8 @@ def read(node: Node, record: Record) -> Norm:
     args, kwargs = record.arguments(node)
     given = dict(zip(_ARGUMENTS[node.op], args, strict=False)) | kwargs
     weight, bias, eps = given.get("weight"), given.get("bias"), given.get("eps", 1e-5)
+    if node.op == "standardise":
+        return _with_statistics(x, x, given["axes"], weight, bias, eps)
     if "layer_norm" in node.op:
         axes: Sequence[int] = range(x.dim() - len(given["shape"]), x.dim())
         return _with_statistics(x, x, tuple(axes), weight, bias, eps)
@@ -90,6 +108,7 @@ _ARGUMENTS = {
     **dict.fromkeys(("layer_norm", "native_layer_norm"), ("input", "shape", "weight", "bias", "eps")),
     "group_norm": ("input", "groups", "weight", "bias", "eps"),
     "native_group_norm": ("input", "weight", "bias", "batch", "channels", "places", "groups", "eps"),
+    "standardise": ("input", "axes", "weight", "bias", "eps"),
     "instance_norm": ("input", "weight", "bias", "mean", "var", "by_input", "momentum", "eps"),
 }
 

@@ -26,6 +26,8 @@ def taylor_step(
     (x, size, alpha, beta, offset), _ = record.arguments(node)
     # PyTorch's window of an even size reaches one channel further down than up.
     before, after = size // 2, (size - 1) // 2
+    if node.op == "mirrored_response_norm":
+        before, after = after, before
     scale = alpha / size
     squares = x.square()
     denominator = offset + scale * window_sum(squares, before, after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,6 +14,13 @@ from torch import Tensor
 from lrp_explorer.errors import OutOfMemoryError
 from lrp_explorer.results import LedgerRow, Relevance, Table
 
+# The allocator of tensors has a name; kernels that fail to get scratch memory have no class of their own. oneDNN says
+# only what it could not make; a "primitive descriptor" is one that it does not know how to make.
+_NO_MEMORY = re.compile(
+    r"DefaultCPUAllocator|bad_alloc|out of memory|ALLOC_FAILED"
+    r"|could not (create a memory|create a primitive(?! descriptor)|execute a primitive)"
+)
+
 Explain = Callable[[Tensor, Any, Any], Relevance]
 
 
@@ -20,8 +28,7 @@ def exhausted(error: BaseException) -> bool:
     """Whether an exception says that memory ran out, on a GPU or on the CPU."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    # The allocator of tensors has a name; kernels that fail to get scratch memory have no class of their own.
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in ("DefaultCPUAllocator", "bad_alloc"))
+    return isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
 
 
 def report(batch: int, device: object) -> OutOfMemoryError:

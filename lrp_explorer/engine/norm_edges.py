@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from lrp_explorer.engine.layer_norm import read
+from lrp_explorer.engine.layer_norm import Norm, read
 from lrp_explorer.engine.linear import LinearStep
 from lrp_explorer.engine.maps import LinearMap
 from lrp_explorer.engine.record import Record
@@ -26,16 +26,16 @@ class NormStep(LinearStep):
 
     Attributes
     ----------
-    scale : Tensor or None
-        w / std ``(batch, ..., n)``, by which each example's edges are multiplied.
+    norm : Norm
+        What was recorded of it; its scale w / std multiplies each example's edges.
     """
 
-    scale: Tensor | None = None
+    norm: Norm = field(kw_only=True)
 
     def factors(self, rule: LinearRule) -> tuple[Tensor, Tensor]:
         """Multiply what the rule says of every output by the example's own scale."""
         positive, _ = super().factors(rule)
-        positive = positive * self.scale
+        positive = positive * self.norm.in_rows(self.norm.scale.expand(self.norm.x.shape))
         return positive, positive
 
 
@@ -47,9 +47,8 @@ def norm_layer(node: Node, record: Record) -> NormStep:
     CoverageError
         Where so many values share a mean that their pairs cannot be looked at one by one.
     """
-    norm, y = read(node, record), record.value(node.name)
-    last = norm.x.dim() - len(norm.axes)
-    x = norm.x.flatten(last)
+    norm = read(node, record)
+    x, y = norm.in_rows(norm.x), norm.in_rows(record.value(node.name))
     n = x.shape[-1]
     if n > MOST:
         raise CoverageError(
@@ -58,11 +57,10 @@ def norm_layer(node: Node, record: Record) -> NormStep:
             "take semiring='real'"
         )
     weight = torch.eye(n, dtype=x.dtype, device=x.device) - 1.0 / n
-    scale = norm.scale.expand(norm.x.shape).reshape(x.shape)
-    bias = None if norm.bias is None else norm.bias.expand(y.shape).reshape(x.shape)
+    bias = None if norm.bias is None else norm.in_rows(norm.bias.expand(record.value(node.name).shape))
 
     def apply(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
         raise TypeError("a norm's output is recorded, and computed nowhere else")
 
     layer = LinearMap(weight, bias, apply, apply, dense=True, geometry=Geometry())
-    return NormStep(layer, x, lambda: y.reshape(x.shape), scale=scale)
+    return NormStep(layer, x, lambda: y, norm=norm)

@@ -64,7 +64,7 @@ class Record:
     def suited(self, name: str, relevance: Tensor) -> Tensor:
         """Return relevance in the type of the value that it belongs to; a model may compute in several."""
         dtype = self.dtype(name)
-        return relevance.to(dtype) if dtype.is_floating_point else relevance
+        return relevance if dtype == relevance.dtype or not dtype.is_floating_point else relevance.to(dtype)
 
     def dtype(self, name: str) -> torch.dtype:
         """Type of a recorded value; a ReLU that has overwritten it left that as it was."""
@@ -86,8 +86,11 @@ class Record:
             elif node.name in values:
                 # Arithmetic on shapes, the batch among them.
                 device = values[INPUT].device
-                kwargs = {k: device if k == "device" else resolve(v, values) for k, v in node.kwargs.items()}
-                values[node.name] = node.target(*resolve(node.args, values), **kwargs)
+                # Of what was rectified in place only the shape can be asked: that of the rectified.
+                shaped = {n: self.values[self.overwritten[n]] for n in node.reads if n in self.overwritten}
+                known = values | {name: _tiled(value, times) for name, value in shaped.items()}
+                kwargs = {k: device if k == "device" else resolve(v, known) for k, v in node.kwargs.items()}
+                values[node.name] = node.target(*resolve(node.args, known), **kwargs)
         winners = {name: _tiled(index, times) for name, index in self.winners.items()}
         # Maps without weights may hold constants of the batch's own size.
         maps = {

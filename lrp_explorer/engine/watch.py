@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 # Values of one weight that are looked at: all of a small one, so many of a large one, evenly spread.
-_SAMPLE = 1024
+_SAMPLE = 256
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lrp_explorer.graph.layer_norm import gather_layer_norms
 from lrp_explorer.graph.nodes import Graph, Node, Ref
 from lrp_explorer.graph.response_norm import gather_response_norms
 from lrp_explorer.graph.selections import gather_selections
@@ -14,7 +15,7 @@ from lrp_explorer.graph.writes import gather_writes
 def canonize(graph: Graph) -> Graph:
     """Apply all rewrites."""
     told = gather_spectra(gather_selections(gather_writes(graph)))
-    return fold_batch_norms(gather_response_norms(told))
+    return fold_batch_norms(gather_layer_norms(gather_response_norms(told)))
 
 
 def fold_batch_norms(graph: Graph) -> Graph:

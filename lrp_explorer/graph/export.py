@@ -21,12 +21,10 @@ from lrp_explorer.errors import ModelError
 from lrp_explorer.graph.escaped import take_back
 from lrp_explorer.graph.functional import make_functional
 from lrp_explorer.graph.source import offending_line
-from lrp_explorer.graph.stand_in import StandIn
+from lrp_explorer.graph.stand_in import SMALL, StandIn
 from lrp_explorer.graph.surroundings import put_back
 
 _NOISY = ("torch.fx.experimental.symbolic_shapes", "torch.export", "torch._subclasses.fake_tensor")
-# Values of constants up to this size are known while a model is exported, so that code may decide by them.
-_KNOWN = 4096
 
 Use = Callable[[torch.export.ExportedProgram, "int | None"], Any]
 
@@ -116,8 +114,15 @@ def _program(model: nn.Module, example: Tensor, shapes: Any, writable: bool) -> 
 @contextmanager
 def in_evaluation(model: nn.Module) -> Iterator[nn.Module]:
     """Set a stand-in to evaluation mode, and let its code read and write ``tensor.data``."""
-    if any(module.training for module in model.modules()):
-        model.eval()
+    try:
+        if any(module.training for module in model.modules()):
+            model.eval()
+    except NotImplementedError:
+        # Modules of exported programs are in the one mode that they were exported in.
+        for module in model.modules():
+            vars(module)["training"] = False
+    for module in model.modules():
+        _keep_new_buffers_apart(module)
     forward, own = model.forward, vars(model).get("forward")
 
     @functools.wraps(forward)
@@ -132,6 +137,20 @@ def in_evaluation(model: nn.Module) -> Iterator[nn.Module]:
         # The cycle would keep the stand-in, and what its code has stored, until the collector comes.
         vars(model).pop("forward")
         vars(model).update({} if own is None else {"forward": own})
+
+
+def _keep_new_buffers_apart(module: nn.Module) -> None:
+    """Let buffers be made on the way; the exporter would take them for writes to whichever buffer comes next."""
+    for name in [name for name, value in module._buffers.items() if value is None]:
+        vars(module)[name] = module._buffers.pop(name)
+    vars(module)["register_buffer"] = functools.partial(_register, vars(module), module._buffers)
+
+
+def _register(
+    attributes: dict[str, Any], buffers: dict[str, Any], name: str, tensor: Tensor | None, persistent: bool = True
+) -> None:
+    attributes.pop(name, None)
+    buffers[name] = tensor
 
 
 class _Data(TorchFunctionMode):
@@ -163,10 +182,10 @@ def weights_as_buffers(model: nn.Module) -> None:
 @contextmanager
 def _known_constants() -> Iterator[None]:
     """Let code decide by the values of small constants, such as the deviations that inputs are divided by."""
-    places = [place for place in (fake_tensor, proxy_tensor) if hasattr(place, "CONSTANT_NUMEL_LIMIT")]
+    places: list[Any] = [place for place in (fake_tensor, proxy_tensor) if hasattr(place, "CONSTANT_NUMEL_LIMIT")]
     before = [place.CONSTANT_NUMEL_LIMIT for place in places]
     for place in places:
-        place.CONSTANT_NUMEL_LIMIT = _KNOWN
+        place.CONSTANT_NUMEL_LIMIT = SMALL
     try:
         yield
     finally:

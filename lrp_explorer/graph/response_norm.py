@@ -7,6 +7,7 @@ from typing import Any
 from torch.nn import functional
 
 from lrp_explorer.graph.nodes import Graph, Node, Ref
+from lrp_explorer.graph.written_norm import written_norm
 
 # What `torch.nn.functional.local_response_norm` computes its divisor by, from the quotient back to the square.
 _SEQUENCE = ("pow", "add", "mul", "squeeze", "avg_pool2d", "pad", "unsqueeze", "mul")
@@ -17,10 +18,10 @@ _SPELLINGS = {"constant_pad_nd": "pad", "reshape": "view", "_unsafe_view": "view
 def gather_response_norms(graph: Graph) -> Graph:
     """Replace every x / (k + α·mean(x²))^β over a window of channels by one node of kind ``"response_norm"``.
 
-    Only the very operations by which PyTorch writes it are taken for it: windows in space, and sums and products in
-    another order, are something else.
+    The very operations by which PyTorch writes it are taken for it, and any others that compute the same
+    (`written_norm`); windows in space are something else.
     """
-    found = {node.name: parts for node in graph if (parts := _match(graph, node))}
+    found = {node.name: parts for node in graph if (parts := _match(graph, node) or written_norm(graph, node))}
     if not found:
         return graph
     inside = {name for _, chain in found.values() for name in chain}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import operator
 import threading
 import weakref
 from argparse import Namespace
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
@@ -27,6 +29,9 @@ GLOBAL_HOOKS = tuple(
         *("module_registration_hooks", "parameter_registration_hooks"),
     )
 )
+SMALL = 4096
+"""Tensors with so many elements at most are known by their values while a model is exported."""
+
 _AS_THEY_ARE = frozenset((type(None), bool, int, float, complex, str, bytes, type, ModuleType, BuiltinFunctionType))
 _LruCache = type(functools.lru_cache(lambda: None))
 
@@ -72,12 +77,15 @@ class StandIn:
             return self._tensor(value)
         if isinstance(value, nn.Module):
             return value if isinstance(value, torch.jit.ScriptModule) else self._object(value, kind)
-        if kind in (dict, OrderedDict, defaultdict, list, set, deque):
+        if isinstance(value, (dict, list, set, deque)):
             return self._container(value, kind)
         if isinstance(value, (tuple, frozenset)):
             items = [self.copy(item) for item in value]
-            same = all(map(lambda a, b: a is b, items, value))
-            return value if same else (frozenset if kind is frozenset else tuple.__new__)(*_given(kind, items))
+            if all(map(operator.is_, items, value)):
+                return value
+            if isinstance(value, frozenset):
+                return frozenset(items)
+            return kind(items) if hasattr(kind, "n_sequence_fields") else tuple.__new__(kind, items)
         if kind is FunctionType:
             return self._function(value)
         if kind is MethodType:
@@ -106,15 +114,22 @@ class StandIn:
         return made
 
     def _container(self, value: Any, kind: type) -> Any:
+        made: Any
         if kind is defaultdict:
-            made = self._remember(value, defaultdict(self.copy(value.default_factory)))
+            made = defaultdict(self.copy(value.default_factory))
+        elif kind in (dict, OrderedDict, list, set, deque):
+            made = deque(maxlen=value.maxlen) if kind is deque else kind()
         else:
-            made = self._remember(value, deque(maxlen=value.maxlen) if kind is deque else kind())
-        if isinstance(made, dict):
+            # Of a class of its own: a copy whose items are replaced.
+            made = copy.copy(value)
+        self._remember(value, made)
+        if isinstance(value, dict):
             for key, item in list(value.items()):
                 made[self.copy(key)] = self.copy(item)
         else:
-            (made.update if kind is set else made.extend)([self.copy(item) for item in list(value)])
+            items = [self.copy(item) for item in list(value)]
+            made.clear()
+            (made.update if isinstance(value, set) else made.extend)(items)
         return made
 
     def _object(self, value: Any, kind: type) -> Any:
@@ -125,7 +140,7 @@ class StandIn:
             return value
         for name, item in list(getattr(value, "__dict__", {}).items()):
             made.__dict__[name] = self.copy(item)
-        for name, member in slots(kind):
+        for _, member in slots(kind):
             try:
                 member.__set__(made, self.copy(member.__get__(value)))
             except AttributeError:
@@ -145,10 +160,9 @@ class StandIn:
 
     def _cell(self, value: CellType) -> CellType:
         made = self._remember(value, CellType())
-        try:
+        # Some are not filled yet.
+        with suppress(ValueError):
             made.cell_contents = self.copy(value.cell_contents)
-        except ValueError:
-            pass  # Not filled yet.
         return made
 
     @contextmanager
@@ -170,10 +184,13 @@ class StandIn:
 
 
 def handle(tensor: Tensor) -> Tensor:
-    """Return another tensor of the same memory, without gradient; of one made in inference mode, a copy."""
-    # Nothing that is said or kept of a handle (weak references, versions for autograd) touches the model's tensor.
+    """Return another tensor of the same memory, without gradient; of a small one, or one of inference mode, a copy."""
+    # Nothing that is said or kept of a handle (weak references, versions for autograd) touches the model's tensor. The
+    # exporter really writes to small constants, to know their values.
+    if tensor.is_inference() or (tensor.numel() <= SMALL and tensor.device.type != "meta"):
+        return copied(tensor)
     with torch.inference_mode(False), torch.no_grad():
-        made = tensor.clone() if tensor.is_inference() else tensor.detach()
+        made = tensor.detach()
         return nn.Parameter(made, requires_grad=False) if isinstance(tensor, nn.Parameter) else made
 
 
@@ -192,10 +209,6 @@ def slots(kind: type) -> Iterator[tuple[str, Any]]:
             member = vars(base).get(f"_{base.__name__.lstrip('_')}{name}" if name.startswith("__") else name)
             if name not in ("__dict__", "__weakref__") and hasattr(member, "__set__"):
                 yield name, member
-
-
-def _given(kind: type, items: list[Any]) -> tuple[Any, ...]:
-    return (items,) if issubclass(kind, frozenset) else (kind, items)
 
 
 def _is_shared(value: Any, kind: type) -> bool:

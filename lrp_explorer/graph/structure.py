@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterator, Mapping
 from itertools import chain, islice
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
@@ -17,9 +17,11 @@ from torch.nn.modules import module as module_hooks
 
 from lrp_explorer.graph.same import Same, SameMemory
 from lrp_explorer.graph.source import foreign
-from lrp_explorer.graph.stand_in import GLOBAL_HOOKS, slots
+from lrp_explorer.graph.stand_in import GLOBAL_HOOKS, SMALL, slots
 
 _SKIPPED = frozenset(("_parameters", "_buffers", "_modules", "training"))
+_PLAIN = frozenset((type(None), bool, int, str))
+_COLLECTIONS = frozenset((dict, OrderedDict, list, set))
 # Methods that code calls without naming them.
 _UNNAMED = frozenset(("forward", "__call__", "__getattr__", "__getitem__", "__iter__", "__len__", "__contains__"))
 _LruCache = type(functools.lru_cache(lambda: None))
@@ -36,10 +38,9 @@ def structure(model: nn.Module) -> Hashable:
     outside PyTorch, NumPy and the standard library, with the globals, closures, defaults and class attributes that they
     name; hooks of all modules; and whether the ``forward`` of one of PyTorch's own classes was replaced.
 
-    Not seen are: writes through ``tensor.data`` to tensors that are no weights and whose values decide which way
-    ``forward`` takes; what stands behind PyTorch's own functions where they are replaced, files, environment variables
-    and the state of extensions; names put together at run time; what collections hold beyond their first thousand items;
-    and attributes of objects of the standard library.
+    Not seen are: writes through ``tensor.data`` to large tensors that are no weights, or to tensors on a GPU; replaced
+    functions of PyTorch, files, environment variables and the state of extensions; names put together at run time; what
+    collections hold beyond their first thousand items; and attributes of objects of the standard library.
     """
     reading = read(model)
     return reading.found
@@ -89,8 +90,13 @@ class Reading:
             self._class(kind)
             found += (name, kind)
             for key, value in module.__dict__.items():
-                # Most of it are collections of hooks, with nothing in them.
-                if key not in _SKIPPED and (not isinstance(value, dict) or value):
+                if key in _SKIPPED:
+                    continue
+                # Most of it are collections of hooks, with nothing in them, and plain settings: no call for these.
+                form = type(value)
+                if form in _PLAIN or (form is tuple and all(type(item) is int for item in value)):
+                    found += (key, form, value)
+                elif form not in _COLLECTIONS or value:
                     found += (key, self.value(value))
             for key, tensor in chain(module._parameters.items(), module._buffers.items()):
                 found += (key, None if tensor is None else self._slot(tensor))
@@ -111,17 +117,14 @@ class Reading:
             # Zeros of both signs are equal, and what is not a number is not.
             return kind, value if value and value == value else repr(value)
         if isinstance(value, Tensor):
-            place = (value.data_ptr(), value.stride()) if value.layout == torch.strided else None
-            memory = SameMemory(value) if place else Same(value)
-            return memory, place, value.shape, value.dtype, None if value.is_inference() else value._version
+            return _tensor(value)
         if isinstance(value, (tuple, frozenset, set, list, deque)):
             return kind, self._once(value, lambda: tuple(map(self.value, islice(value, _MANY))), len(value))
         if isinstance(value, Mapping):
             return kind, self._once(value, lambda: self._items(value), len(value))
         if isinstance(value, (np.ndarray, np.generic, bytearray)):
             array = np.ascontiguousarray(value)
-            whole = zlib.crc32(array.view(np.uint8).reshape(-1).data) if not array.dtype.hasobject else array.tobytes()
-            return kind, array.shape, array.dtype, whole
+            return kind, array.shape, array.dtype, array.tobytes() if array.dtype.hasobject else _sum(array)
         return self._object(value, kind)
 
     def _once(self, value: Any, content: Any, length: int) -> Hashable:
@@ -167,15 +170,16 @@ class Reading:
             return Same(value), self.value(vars(value)) if kind.__module__ == "argparse" else None
         self._class(kind)
         parts = [(name, self.value(member.__get__(value))) for name, member in slots(kind) if hasattr(value, name)]
-        return Same(value), self._items(getattr(value, "__dict__", {})), tuple(parts)
+        # One without weak references would be kept alive, and what it refers to.
+        itself = Same(value) if kind.__weakrefoffset__ else kind
+        return itself, self._items(getattr(value, "__dict__", {})), tuple(parts)
 
     def _function(self, function: FunctionType) -> Hashable:
         """Read a function: its code, and what the code takes from elsewhere."""
         self.functions.append(function)
         found: list[Hashable] = [Same(function), Same(function.__code__)]
-        for beside in (function.__defaults__, function.__kwdefaults__, function.__dict__):
-            if beside:
-                found.append(self.value(beside))
+        beside = (function.__defaults__, function.__kwdefaults__, function.__dict__)
+        found += [self.value(part) for part in beside if part]
         for cell in function.__closure__ or ():
             try:
                 found.append(self.value(cell.cell_contents))
@@ -211,6 +215,21 @@ class Reading:
                         found += (base, name, self.value(vars(base)[name]))
                         grown = True
         return tuple(found)
+
+
+def _tensor(tensor: Tensor) -> Hashable:
+    """Tell of a tensor that is no weight: its memory, and of a small one its values, which code may decide by."""
+    if tensor.layout != torch.strided:
+        return Same(tensor)
+    values = None
+    if tensor.device.type == "cpu" and tensor.numel() <= SMALL:
+        values = _sum(tensor.detach().reshape(-1).contiguous().view(torch.uint8).numpy())
+    version = None if tensor.is_inference() else tensor._version
+    return SameMemory(tensor), tensor.storage_offset(), tensor.stride(), tensor.shape, tensor.dtype, version, values
+
+
+def _sum(array: np.ndarray) -> int:
+    return zlib.crc32(np.atleast_1d(array).view(np.uint8).reshape(-1).data)
 
 
 @functools.lru_cache(4096)

@@ -6,7 +6,7 @@ import dis
 import functools
 import sys
 from argparse import Namespace
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
@@ -89,7 +89,9 @@ class _Kept:
         todo = [value]
         while todo:
             value = todo.pop()
-            if id(value) not in self._seen and not isinstance(value, (str, int, float, bytes, Tensor, type, ModuleType)):
+            if id(value) not in self._seen and not isinstance(
+                value, (str, int, float, bytes, Tensor, type, ModuleType)
+            ):
                 self._seen[id(value)] = value
                 todo += self._parts(value)
 
@@ -167,8 +169,9 @@ def _put_content(place: Any, before: Any) -> None:
     if isinstance(place, dict):
         same = place.keys() == before.keys() and all(place[key] is value for key, value in before.items())
         if not same:
-            dict.clear(place)
-            dict.update(place, before)
+            plain: Any = OrderedDict if isinstance(place, OrderedDict) else dict
+            plain.clear(place)
+            plain.update(place, before)
     elif len(place) != len(before) or any(a is not b for a, b in zip(list(place), before, strict=True)):
         place.clear()
         (place.update if isinstance(place, set) else place.extend)(before)

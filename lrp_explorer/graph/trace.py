@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 import weakref
+from dataclasses import replace
+from itertools import chain
 from threading import RLock
 from typing import Any
 
@@ -59,7 +61,7 @@ def trace(model: nn.Module, x: Tensor) -> Graph:
         graph = graphs.get(key)
         if graph is None or graph.batch not in (None, x.shape[0]):
             example = torch.empty(x.shape, dtype=x.dtype, device=device)
-            graph = export(model, example, lambda program, batch: canonize(convert(program, batch)))
+            graph = export(model, example, lambda program, batch: canonize(_converted(program, batch, model)))
             while len(graphs) >= _MOST:
                 del graphs[next(iter(graphs))]
             graphs[key] = graph
@@ -73,3 +75,16 @@ def trace(model: nn.Module, x: Tensor) -> Graph:
     if told:
         warnings.warn(f"{type(model).__name__} {told}", UserWarning, stacklevel=3)
     return graph
+
+
+def _converted(program: torch.export.ExportedProgram, batch: int | None, model: nn.Module) -> Graph:
+    """Convert a program; tensors in attributes that were exported as buffers are constants."""
+    graph = convert(program, batch)
+    tensors = chain(model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False))
+    own = {name for name, _ in tensors}
+    other = {name: path for name, path in graph.weights.items() if path not in own}
+    if not other:
+        return graph
+    values = {**program.constants, **program.state_dict}
+    weights = {name: path for name, path in graph.weights.items() if name not in other}
+    return replace(graph, weights=weights, constants={**graph.constants, **{n: values[p] for n, p in other.items()}})

@@ -13,6 +13,7 @@ from typing import Any
 import ipywidgets
 
 from lrp_explorer.errors import LrpError
+from lrp_explorer.panels import frame
 
 BUSY_AFTER = 0.15
 """Seconds before the busy sign appears: what is done sooner would only flicker."""
@@ -125,6 +126,7 @@ class Panel(ipywidgets.VBox):
 
     def _fill(self) -> None:
         self.children = [*self.build(), self.errors]
+        frame.quieten(self)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         self.unfold()

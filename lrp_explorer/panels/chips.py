@@ -21,9 +21,9 @@ class Chips(ipywidgets.HBox):
     """
 
     def __init__(self, label: str, changed: Callable[[tuple[Any, ...]], None]) -> None:
-        super().__init__()
-        self.add_class("lrp-chips")
         self._label = ipywidgets.HTML(f"<span>{html.escape(label)}</span>")
+        super().__init__([self._label])
+        self.add_class("lrp-chips")
         self._changed, self._filling = changed, False
         self._values: list[Any] = []
         self.buttons: list[ipywidgets.ToggleButton] = []

@@ -58,7 +58,7 @@ class ExplainPanel(Panel):
         self.classes = Classes(self.state, self.guarded)
         self.propagation = Propagation(self.state, self.guarded)
         self.stage = Stage(self.state, self.guarded)
-        self.notes = ipywidgets.HTML()
+        self.notes = ipywidgets.HTML(layout={"display": "none"})
         controls = ipywidgets.VBox([self.subject.card, self.classes.card, self.propagation.card, self.notes])
         controls.add_class("lrp-controls")
         self.state.observe(self.guarded(lambda _: self._changed()), list(ExplainState.EXPLAINED))
@@ -94,6 +94,8 @@ class ExplainPanel(Panel):
         self.subject.show(explanation.example)
         self.propagation.show(explanation)
         self.notes.value = frame.notes(explanation.notes, "this explanation")
+        # An empty one would keep its distance from the card above.
+        self.notes.layout.display = "" if explanation.notes else "none"
         self.status.value = _status(explanation)
 
     def _fail(self, error: BaseException) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 
 from lrp_explorer.panels.catalogue import Catalogue
 from lrp_explorer.panels.explain import ExplainPanel
-from lrp_explorer.panels.frame import Frame, resend
+from lrp_explorer.panels.frame import Frame, quieten, resend
 from lrp_explorer.panels.masks import MasksPanel
 from lrp_explorer.panels.state import ExplainState
 
@@ -48,6 +48,7 @@ class Explorer(ipywidgets.VBox):
         header.add_class("lrp-header")
         super().__init__([Frame(lambda: resend(self)), header, *self._panels.values()])
         self.add_class("lrp-explorer")
+        quieten(self)
         self._turn()
 
     def _turn(self) -> None:

@@ -52,6 +52,13 @@ def _within(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
         yield from _within(child)
 
 
+def quieten(widget: ipywidgets.Widget) -> None:
+    """Give every widget within that has no tooltip an empty one: its label would show ``null`` on hover."""
+    for one in _within(widget):
+        if one.has_trait("tooltip") and one.tooltip is None:  # type: ignore[attr-defined]
+            one.tooltip = ""  # type: ignore[attr-defined]
+
+
 def heading(text: str = "", detail: str = "") -> str:
     """Give the markup of a card's heading: what it shows, then its numbers in a paler ink."""
     return f"<h2>{html.escape(text)}<small>{html.escape(detail)}</small></h2>"

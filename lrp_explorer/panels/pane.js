@@ -29,10 +29,23 @@ function batches(changes) {
   return groups.values();
 }
 
-// Axes that zoom together. Plotly.js keeps such a group alive when the next figure has none, and stretches its maps.
-function coupled(layout) {
-  const axes = Object.entries(layout).filter(([key, axis]) => /^[xy]axis\d*$/.test(key) && axis.matches);
-  return axes.map(([key, axis]) => `${key}=${axis.matches}`).sort().join();
+// All that is said of a figure's axes. Where two figures differ in it, nothing may be left of the first: under one
+// `uirevision` Plotly.js keeps axes that zoom together coupled, and takes a range that it chose itself for the user's.
+function axesOf(layout) {
+  const axes = Object.entries(layout).filter(([key]) => /^[xy]axis\d*$/.test(key));
+  return JSON.stringify(axes.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+// Plotly.js looks up what lies under a click, but at most every 50 ms: while the mouse moves, it would tell what lay under
+// an earlier place. It keeps that time under the figure's own name; under another name it looks at once.
+function freshly(plot) {
+  const name = plot._fullLayout?._uid;
+  if (!name || name.endsWith("-click")) return;
+  plot._fullLayout._uid = `${name}-click`;
+  setTimeout(() => {
+    // Another one by now, if the click has led to a change.
+    if (plot._fullLayout) plot._fullLayout._uid = name;
+  });
 }
 
 const plain = (value) => (ArrayBuffer.isView(value) ? Array.from(value) : value);
@@ -51,7 +64,7 @@ function draw(feed, model, el) {
   let changes = []; // what to change in the one painted
   let shown = false;
   let size = {}; // as it was painted last
-  let axes = ""; // those of it that zoom together
+  let axes = ""; // of the figure that was painted last as a whole
   let busy = false;
   let closed = false;
 
@@ -62,15 +75,16 @@ function draw(feed, model, el) {
   const waiting = () => !closed && visible() && (figure || (shown && (changes.length || resized())));
 
   async function react(Plotly) {
-    const { data, layout } = figure;
+    const data = unpacked(figure.data);
+    const layout = { ...unpacked(figure.layout), ...measured(), autosize: false };
     figure = null;
     size = measured();
-    if (shown && coupled(layout) !== axes) {
+    if (shown && axesOf(layout) !== axes) {
       Plotly.purge(plot);
       shown = false;
     }
-    axes = coupled(layout);
-    await Plotly.react(plot, unpacked(data), { ...unpacked(layout), ...size, autosize: false }, CONFIG);
+    axes = axesOf(layout);
+    await Plotly.react(plot, data, layout, CONFIG);
     if (!shown) plot.on("plotly_click", (event) => feed.channel.send({ kind: "click", point: clicked(event) }));
     shown = true;
   }
@@ -107,6 +121,13 @@ function draw(feed, model, el) {
       busy = false;
     }
   }
+
+  // Before Plotly.js, which hears of the end of a click on the document.
+  const clicking = () => freshly(plot);
+  const press = () => {
+    for (const end of ["mouseup", "touchend"]) window.addEventListener(end, clicking, { capture: true, once: true });
+  };
+  el.addEventListener("pointerdown", press, { capture: true });
 
   const observer = new ResizeObserver(() => paint());
   observer.observe(el);

@@ -29,9 +29,8 @@ class Propagation:
         self.composite = ipywidgets.Dropdown(
             description="Composite", options=parameters.offered_composites(), value=state.composite
         )
-        self.semiring = ipywidgets.Dropdown(
-            description="Semiring", options=semirings.names(), value=state.semiring, tooltip=""
-        )
+        self.semiring = ipywidgets.Dropdown(description="Semiring", options=semirings.names(), value=state.semiring)
+        self.asks = ipywidgets.HTML()
         self.rule = ipywidgets.Dropdown(description="Rule", options=parameters.offered_rules(), value=state.rule)
         self.about = ipywidgets.HTML()
         self.sliders = {name: _slider(parameter) for name, parameter in PARAMETERS.items()}
@@ -40,7 +39,7 @@ class Propagation:
         title = ipywidgets.HTML(frame.heading("Propagation"))
         pairs = [widget for name in PARAMETERS for widget in (self.sliders[name], self.hints[name])]
         self.card = frame.card(
-            [title, self.semiring, self.composite, self.about, self.rule, *pairs, self.rules], "propagation"
+            [title, self.semiring, self.asks, self.composite, self.about, self.rule, *pairs, self.rules], "propagation"
         )
         self._link(guarded)
         self._follow()
@@ -51,7 +50,7 @@ class Propagation:
         self._hint()
         counts = Counter(row.rule.split("(")[0] for row in explanation.coverage)
         title = "The one rule at work" if len(counts) == 1 else f"The {len(counts)} rules at work, explained"
-        page = rulebook.page(counts.items())
+        page = rulebook.page(counts.items()) + rulebook.semiring_page(explanation.request.semiring)
         self.rules.value = f'<details class="lrp-explained"><summary>{title}</summary>{page}</details>'
 
     def _link(self, guarded: Guard) -> None:
@@ -87,7 +86,8 @@ class Propagation:
         if self._state.semiring not in self.semiring.options:
             self.semiring.options = semirings.names()
         self.semiring.value = self._state.semiring
-        self.semiring.tooltip = rulebook.semiring_line(self._state.semiring)
+        asked = html.escape(rulebook.semiring_line(self._state.semiring))
+        self.asks.value = f'<p class="lrp-hint" title="{asked}">{asked}</p>'
 
     def _hint(self) -> None:
         for name, parameter in PARAMETERS.items():

@@ -44,10 +44,24 @@ def composite_line(name: str) -> str:
 
 def semiring_line(name: str) -> str:
     """Say in plain text what a semiring asks, and its operations."""
+    asked, formula = _semiring(name)
+    return f"{asked} ({formula})" if formula else asked
+
+
+def semiring_page(name: str) -> str:
+    """Explain a semiring as `page` explains rules."""
+    asked, formula = _semiring(name)
+    parts = [f"<h3>{html.escape(name)} <span>semiring</span></h3>"]
+    parts += [f'<p class="lrp-formula">{_lowered(formula)}</p>'] if formula else []
+    return f'<section class="lrp-rule">{"".join(parts)}<p>{_lowered(asked)}</p></section>'
+
+
+def _semiring(name: str) -> tuple[str, str]:
+    """Give the first paragraph of a semiring's docstring in plain text, and its formula."""
     found = semirings.get(name)
     kind = found if isinstance(found, type) else type(found)
     asked = (inspect.getdoc(kind) or name).split("\n\n")[0].replace("`", "")
-    return f"{' '.join(asked.split())} ({kind.formula})" if kind.formula else asked
+    return " ".join(asked.split()), kind.formula
 
 
 def page(uses: Iterable[tuple[str, int]]) -> str:

@@ -28,7 +28,10 @@ class Pass(Rule):
 
 @dataclass(frozen=True)
 class Winner(Rule):
-    """Max pooling: all relevance to the largest input of each window (the first one, where several are equal)."""
+    """Max pooling, and other maxima: all relevance to the largest input of each window.
+
+    Where several are equal, the first of them in row-major order is the largest; of two arguments, the left one.
+    """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"max_pool"})
     formula: ClassVar[str] = "R_j = Σ_k [j = argmax] · R_k"

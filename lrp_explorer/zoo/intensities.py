@@ -43,8 +43,8 @@ def eight_bits(
         known = known or SIXTEEN
     if known is None and not stretch:
         raise DataError(
-            f"{name}: an image of 32-bit values (mode {image.mode!r}) has no known white; save it with 8 or 16 bits, or "
-            "open it by open_image(…, stretch=True), which makes its least value black and its greatest white"
+            f"{name}: an image of 32-bit values (mode {image.mode!r}) has no known white; save it with 8 or 16 bits, "
+            "or open it by open_image(…, stretch=True), which makes its least value black and its greatest white"
         )
     if not np.isfinite(values).all():
         raise DataError(f"{name} has values that are NaN or infinite; expected finite ones")
@@ -53,8 +53,8 @@ def eight_bits(
     if not stretch and greatest - least < FAINT * (high - low):
         warnings.warn(
             f"{name} has values from {least:.6g} to {greatest:.6g}, where black is {low:.6g} and white {high:.6g}: it "
-            "is nearly uniform. If its data has fewer bits than its file, open it by open_image(…, stretch=True), or by "
-            "--stretch in the shell",
+            "is nearly uniform. If its data has fewer bits than its file, open it by open_image(…, stretch=True), or "
+            "by --stretch in the shell",
             UserWarning,
             stacklevel=3,
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import hashlib
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,8 +26,9 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from lrp_explorer.errors import DataError, unknown_name
+from lrp_explorer.writing import write_together
 from lrp_explorer.zoo import digits
-from lrp_explorer.zoo.checkpoints import file_digest, state_digest
+from lrp_explorer.zoo.checkpoints import state_digest
 from lrp_explorer.zoo.downloads import DOWNLOADS
 from lrp_explorer.zoo.recipes import BATCH, DECAY, RATE, RECIPES, Recipe, pace, shrink
 from lrp_explorer.zoo.shipped import CHECKSUMS, DIGITS, SHIPPED, read_checksums
@@ -183,10 +185,10 @@ def save(trained: Trained, folder: Path) -> Path:
     """Write weights and facts as `NAME.safetensors` into a folder, and their checksum into its `SHA256SUMS`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{trained.facts['model']}.safetensors"
-    path.write_bytes(to_bytes(trained.model.state_dict(), metadata=trained.facts))
-    known = {**read_checksums(folder), path.name: file_digest(path)}
+    content = to_bytes(trained.model.state_dict(), metadata=trained.facts)
+    known = {**read_checksums(folder), path.name: hashlib.sha256(content).hexdigest()}
     lines = [f"{digest}  {name}\n" for name, digest in sorted(known.items())]
-    (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+    write_together({path: content, folder / CHECKSUMS: "".join(lines).encode()})
     return path
 
 

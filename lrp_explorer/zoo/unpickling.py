@@ -116,10 +116,12 @@ def _stand_in(stands: dict[str, type], said: str, file: str, error: Exception) -
             stands[name] = Absent
             return
         raise refused(file, [name]) from None
-    if filled := re.search(r"Can only (SETITEMS?|append).*Absent_(\d+)'", said, re.DOTALL):
-        name = list(stands)[int(filled[2])]
+    # What is to be filled has to be a list or a mapping; PyTorch's words for it differ by version.
+    filled = re.search(r"(append|extend|SETITEM|item assignment)", said)
+    if filled and (which := re.search(r"Absent_(\d+)'", said)):
+        name = list(stands)[int(which[1])]
         if stands[name] is Absent:
-            stands[name] = _AbsentList if filled[1] == "append" else _AbsentMapping
+            stands[name] = _AbsentList if filled[1] in ("append", "extend") else _AbsentMapping
             return
     if (operand := re.search(r"Unsupported operand (\d+)", said)) and int(operand[1]) in LATER:
         raise WeightsError(

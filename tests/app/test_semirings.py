@@ -16,7 +16,31 @@ def page(serve, shared_visit):
     shared_visit.open(serve().url)
     page.wait_for_selector(".lrp-thumbnail", timeout=120_000)
     page.wait_for_function(f"document.querySelectorAll('{PANES}[data-painted]').length === 4")
+    page.wait_for_function(f"({AXIS})()?.autorange")
+    page.first_axis = page.evaluate(AXIS)
     return page
+
+
+AXIS = """() => {
+    const axis = document.querySelector('.lrp-card-sums .js-plotly-plot')?._fullLayout?.yaxis;
+    return axis && Object.fromEntries(['type', 'range', 'autorange', 'tickformat'].map((key) => [key, axis[key]]));
+}"""
+
+
+def test_after_any_semiring_the_sums_have_their_own_axis_again(page, shared_visit):
+    for semiring, quantity in (("viterbi", "strength"), ("boolean", "relevant")):
+        choose(page, semiring, quantity)
+        assert page.evaluate(AXIS)["range"] != page.first_axis["range"]
+        choose(page, "real", "relevance")
+        eventually(page, lambda: page.evaluate(AXIS) == page.first_axis)
+    shared_visit.check()
+
+
+def test_the_meaning_of_the_semiring_is_on_the_page_and_no_tooltip_says_null(page):
+    choose(page, "viterbi", "strength")
+    page.locator(".lrp-card-propagation").get_by_text("How strong is the best path?").first.wait_for()
+    assert page.locator('[title="null"], [title="undefined"], [title="None"]').count() == 0
+    choose(page, "real", "relevance")
 
 
 def trace(page, card, number, key):

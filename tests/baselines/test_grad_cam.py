@@ -28,8 +28,12 @@ def test_the_formula(layer, relu, model, x, target):
     assert found.layers == ["input", layer]
 
 
-def test_the_last_convolution_is_the_default(model, x, target):
-    assert torch.equal(run(model, x, target)["second"], run(model, x, target, layer="second")["second"])
+def test_the_map_before_the_axes_are_flattened_is_the_default(model, x, target):
+    # The last convolution's, after its ReLU, which is no module.
+    found = run(model, x, target)
+    assert found.layers == ["input", "relu"]
+    assert found.composite == "GradCAM(layer='relu', relu=True)"
+    assert torch.equal(found.input, run(model, x, target, layer="relu").input)
 
 
 def test_examples_do_not_see_each_other(model, x, target):
@@ -57,7 +61,7 @@ def test_layers_that_are_no_modules(x):
 
     torch.manual_seed(0)
     net = Functional().double().eval()
-    found = run(net, x, 1, relu=False)
+    found = run(net, x, 1, relu=False, layer="conv2d")
     value = F.conv2d(x, net.weight)
     wanted = (value * (value > 0).double().mean((2, 3), keepdim=True) / 36)[:, 1:2]
     torch.testing.assert_close(found[found.layers[1]], wanted.detach(), rtol=1e-10, atol=1e-14)
@@ -82,15 +86,15 @@ def test_sequences_and_volumes(axes, kind):
     x = torch.randn(2, 2, *axes, dtype=torch.float64)
     net(x)
     found = run(net, x, 1, relu=False)
-    wanted = grad_cam(net, net[0], x, torch.tensor([1, 1]), False)
-    torch.testing.assert_close(found["0"], wanted, rtol=1e-10, atol=1e-13)
+    wanted = grad_cam(net, net[1], x, torch.tensor([1, 1]), False)
+    torch.testing.assert_close(found["1"], wanted, rtol=1e-10, atol=1e-13)
     mode = {3: "linear", 5: "trilinear"}[x.dim()]
     torch.testing.assert_close(found.input, F.interpolate(wanted, axes, mode=mode).expand_as(x), rtol=1e-10, atol=1e-13)
 
 
 def test_other_layers_have_no_map(model, x):
     found = run(model, x)
-    with refused(UnknownNameError, "first", "input, second", "GradCAM", "lrp.explain"):
+    with refused(UnknownNameError, "first", "input, relu", "GradCAM", "lrp.explain"):
         found["first"]
 
 

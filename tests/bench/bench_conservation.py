@@ -70,12 +70,14 @@ def splits() -> None:
         # One rule for everything leaves no choice to `split`.
         zero = Uniform(rules.Zero(stabilizer=0.0))
         shared = zero.override({node.name: rules.Magnitude() for node in session.graph if node.kind == "sum"})
+        # Norms are passed over here; what they do is told by bench_transformers.py.
+        norms = {node.name: rules.NormIdentity() for node in session.graph if node.kind == "layer_norm"}
         for label, pair in {
             "epsilon-plus-flat": [EpsilonPlusFlat(split=split) for split in ("signed", "magnitude")],
             "epsilon-gamma-box": [EpsilonGammaBox(-2, 2, split=split) for split in ("signed", "magnitude")],
             "uniform LRP-0": [zero, shared],
         }.items():
-            cells = [told(session.relevance(composite=composite)) for composite in pair]
+            cells = [told(session.relevance(composite=composite.override(norms))) for composite in pair]
             print("|", " | ".join([name, label, *cells]), "|", flush=True)
 
 

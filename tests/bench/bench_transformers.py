@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -80,14 +81,14 @@ def digits(folder: Path, train: bool) -> tuple[Tensor, Tensor]:
     return data.data[:, None].float() / 255, data.targets
 
 
-def trained(name: str, folder: Path, epochs: int) -> nn.Module:
+def trained(name: str, folder: Path, epochs: int, images: int) -> nn.Module:
     """Train a network, or take the weights of an earlier run."""
     torch.manual_seed(0)
-    model, file = MODELS[name](), folder / f"{name}-{epochs}.pt"
+    model, file = MODELS[name](), folder / f"{name}-{epochs}-{images}.pt"
     if file.exists():
         model.load_state_dict(torch.load(file, weights_only=True))
         return model.eval()
-    x, y = digits(folder, True)
+    x, y = (part[:images] for part in digits(folder, True))
     optimiser = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=epochs * (len(x) // 128))
     for _ in range(epochs):
@@ -137,7 +138,7 @@ def flipped(model: nn.Module, x: Tensor, target: Tensor, order: Tensor, fill: st
         changed = torch.where(gone, other, pixels).reshape(x.shape)
         with torch.no_grad():
             found.append(float(model(changed).softmax(1).gather(1, target[:, None]).mean()))
-    return sum((a + b) / 2 for a, b in zip(found, found[1:], strict=False)) / STEPS
+    return sum((a + b) / 2 for a, b in pairwise(found)) / STEPS
 
 
 def areas(model: nn.Module, x: Tensor, target: Tensor, relevance: Tensor, fill: str) -> tuple[float, float]:
@@ -173,11 +174,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("models", nargs="*", choices=[[], *MODELS], default=list(MODELS))
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--images", type=int, default=60000, help="images that are trained on")
     given = parser.parse_args()
     x, y = digits(given.folder, False)
     chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:IMAGES]
     for name in given.models or MODELS:
-        model = trained(name, given.folder, given.epochs)
+        model = trained(name, given.folder, given.epochs, given.images)
         with torch.no_grad():
             right = float((model(x[:2000]).argmax(1) == y[:2000]).float().mean())
         some = x[chosen]

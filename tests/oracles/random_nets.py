@@ -67,8 +67,8 @@ class Head(nn.Module):
         return self.layer(x.amax((2, 3)) if self.way == "largest" else x.mean((-2, -1)))
 
 
-def case(seed: int) -> Case:
-    """Draw a network: its precision, its mode, and three to five steps that its input can take."""
+def case(seed: int, longest: int = 4) -> Case:
+    """Draw a network: its precision, its mode, a convolution, and up to so many steps more that its input can take."""
     draw = random.Random(seed)
     torch.manual_seed(seed)
     linear = draw.random() < 0.6
@@ -79,7 +79,7 @@ def case(seed: int) -> Case:
     x = torch.randn(2, draw.choice([1, 2, 3]), draw.choice([6, 7, 8]), draw.choice([6, 8, 9])).to(dtype)
     steps, ways, names, value = [], [], [], x
     # The first is a layer with weights, as in classifiers.
-    wanted = ["convolution", *draw.choices(sorted(catalogue), k=draw.randint(2, 4))]
+    wanted = ["convolution", *draw.choices(sorted(catalogue), k=draw.randint(longest // 2, longest))]
     for name in wanted:
         made, out = _tried(catalogue[name], draw, value)
         if made is None or out is None:

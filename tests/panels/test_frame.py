@@ -56,3 +56,16 @@ def test_a_picker_is_refilled_without_a_choice_that_nobody_made():
     with pytest.raises(Exception, match="Invalid selection"):
         picker.refill(["f"], "g")
     assert not picker.refilling
+
+
+def test_no_widget_of_the_explorer_leaves_its_tooltip_to_the_browser():
+    import lrp_explorer as lrp
+
+    one = lrp.explore(device="cpu")
+    one.tabs.value = "Masks"
+    assert one.panel.wait(60)
+    assert one.masks.wait(60)
+    found = [w for w in frame._within(one) if w.has_trait("tooltip")]
+    assert len(found) > 50
+    assert [type(w).__name__ for w in found if w.tooltip is None] == []
+    one.close()

@@ -281,7 +281,9 @@ def test_a_semiring_of_ones_own_is_offered_once_it_is_registered(own):
     one.state.semiring = Lukasiewicz.name
     settled(one)
     assert Lukasiewicz.name in one.panel.propagation.semiring.options
-    assert "How far is the best path from breaking?" in one.panel.propagation.semiring.tooltip
+    propagation = one.panel.propagation
+    assert "How far is the best path from breaking?" in propagation.asks.value
+    assert "How far is the best path from breaking?" in propagation.rules.value
     np.testing.assert_allclose(heat(one), expected(Lukasiewicz.name).input[0].amax(0), rtol=1e-6, atol=1e-9)
 
 

@@ -145,7 +145,10 @@ def test_factors_of_a_product_receive_equal_parts_and_powers_of_a_spectrum_all()
 
 
 def test_what_has_no_slope_is_no_layer_and_leaves_what_is_rectified_alone():
-    """The convolution's output is compared before it is rectified, and may not be overwritten."""
+    """The convolution's output is compared before it is rectified, and may not be overwritten.
+
+    Where its shape alone is asked it may, and sweeps ask again for more examples.
+    """
     torch.manual_seed(0)
 
     class Compared(nn.Module):
@@ -162,7 +165,10 @@ def test_what_has_no_slope_is_no_layer_and_leaves_what_is_rectified_alone():
     torch.testing.assert_close(session.logits, model(x), rtol=1e-12, atol=1e-12)
     assert not {"gt", "argmin"} & set(session.layers)
     assert {node.kind for node in session.graph if node.op in ("gt", "argmin")} == {"choice"}
-    assert [one.target.tolist() for one in session.sweep("target", [0, 1])] == [[0, 0], [1, 1]]
+    shaped = Function(lambda x: ((y := model.conv(x)).relu() + torch.ones_like(y)).mean((2, 3)))
+    session = lrp.Session(shaped.eval(), x, device="cpu")
+    for one, target in zip(session.sweep("target", [0, 1]), [0, 1], strict=True):
+        torch.testing.assert_close(one.input, session.relevance(target=target).input, rtol=1e-12, atol=1e-14)
 
 
 def test_examples_compared_with_each_other_are_not_swept_together():

@@ -172,6 +172,20 @@ def at_constant_deviation(norm, a):
     return y if weight is None else y * weight.detach()
 
 
+# Written out in a form that is recognised whole, weight and bias included.
+WHOLE = ("last axis", "all axes", "two axes, no bias", "without weights", "function", "channels last")
+
+
+@pytest.mark.parametrize("composite", [EpsilonPlus(), Uniform(rules.Epsilon(0.3, bias="ignore"))], ids=repr)
+def test_a_formula_that_is_recognised_has_one_stabiliser_as_the_module_has(sessions, composite):
+    module, written = (session.relevance(target=1, composite=composite) for session in sessions)
+    kinds = [node.op for node in sessions[1].graph].count("standardise")
+    assert kinds == len(WHOLE) + 3
+    for place, name in enumerate(NORMS):
+        if name in WHOLE:
+            close(module[f"convs.{place}"], written[f"convs.{place}"])
+
+
 @pytest.mark.parametrize("bias", ["absorb", "ignore"])
 def test_the_ledger_of_a_norm_adds_up(sessions, bias):
     found = sessions[0].relevance(target=1, composite=Uniform(rules.Epsilon(0.1, bias=bias)))
@@ -216,3 +230,49 @@ def test_relevance_around_a_relu_and_a_norm(step):
     wanted = explain(net, x, target, Recipe(oracle, oracle))
     found = lrp.explain(net, x, target, Uniform(rule), device="cpu")
     close(found.input, wanted.input, 1e-11)
+
+
+NOT_NORMS = {
+    "another value's mean": lambda x: (x - x.flip(1).mean(1, keepdim=True)) / (x.var(1, False, True) + 1e-5).sqrt(),
+    "another value's deviation": lambda x: standard(x, x.flip(1) * 2),
+    "over other axes": lambda x: (x - x.mean(1, keepdim=True)) / (x.var((1, 2), False, True) + 1e-5).sqrt(),
+    "divided by n - 1": lambda x: (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True) + 1e-5).sqrt(),
+    "over the batch": lambda x: (x - x.mean(0, keepdim=True)) / (x.var(0, False, True) + 1e-5).sqrt(),
+    "no root": lambda x: (x - x.mean(1, keepdim=True)) / (x.var(1, False, True) + 1e-5),
+    "multiplied": lambda x: (x - x.mean(1, keepdim=True)) * (x.var(1, False, True) + 1e-5).sqrt(),
+}
+
+
+def standard(x, other):
+    centred = other - other.mean(1, keepdim=True)
+    return (x - x.mean(1, keepdim=True)) * torch.rsqrt(centred.square().mean(1, keepdim=True) + 1e-5)
+
+
+class Each(nn.Module):
+    """Functions of the input, one beside another."""
+
+    def __init__(self, functions):
+        super().__init__()
+        self.functions = functions
+
+    def forward(self, x):
+        return torch.cat([function(x).flatten(1) for function in self.functions], 1)
+
+
+def test_only_a_norm_is_taken_for_one():
+    x = torch.randn(2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    model = Each(list(NOT_NORMS.values())).eval()
+    session = lrp.Session(model, x, device="cpu")
+    assert "standardise" not in {node.op for node in session.graph}
+    torch.testing.assert_close(session.logits, model(x), rtol=1e-12, atol=0)
+
+
+def test_parts_of_a_norm_that_are_read_elsewhere_stay():
+    def both(x):
+        centred = x - x.mean(1, keepdim=True)
+        return centred / (centred.pow(2).mean(1, keepdim=True) + 1e-5).sqrt() + centred.sigmoid()
+
+    x = torch.randn(2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    session = lrp.Session(Each([both]).eval(), x, device="cpu")
+    assert [node.op for node in session.graph if node.op in ("standardise", "sub", "pow")] == ["sub", "standardise"]
+    torch.testing.assert_close(session.logits, both(x).flatten(1), rtol=1e-12, atol=0)

@@ -174,7 +174,7 @@ def test_a_distributed_checkpoint_becomes_a_file_as_advised(network, tmp_path):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dcp.save({"model": network.state_dict()}, checkpoint_id=str(tmp_path / "step"), no_dist=True)
+        dcp.save({"model": network.state_dict()}, checkpoint_id=str(tmp_path / "step"))
         dcp_to_torch_save(str(tmp_path / "step"), tmp_path / "weights.pt")
     found = zoo.load_model("digits-cnn", weights=tmp_path / "weights.pt").state_dict()
     assert all(torch.equal(found[key], value) for key, value in network.state_dict().items())

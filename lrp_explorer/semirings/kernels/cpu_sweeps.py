@@ -15,6 +15,8 @@ from typing import Any
 
 import numba
 
+from lrp_explorer.semirings.kernels.kept_code import SealedFile
+
 # Bundles are padded to a multiple of this.
 BUNDLE = 8
 
@@ -39,7 +41,8 @@ def compiled(function: Callable[..., Any], **options: Any) -> Any:
         kept: Any = numba.njit(cache=True, **options)(function)
         file = kept._cache._cache_file
         file._source_stamp = (file._source_stamp, SOURCES)
-    except (RuntimeError, AttributeError):
+        file.__class__ = SealedFile
+    except (RuntimeError, AttributeError, TypeError):
         return numba.njit(**options)(function)
     return kept
 
