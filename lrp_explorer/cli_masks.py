@@ -104,7 +104,11 @@ def _computed(options: argparse.Namespace) -> Any:
 def _made(folder: Path) -> Iterator[None]:
     """Make a folder; where nothing comes of it, what is still empty is removed again."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"--out is {str(folder)!r}, where no folder can be made ({reason}); choose another") from error
     try:
         yield
     except BaseException:

@@ -264,7 +264,15 @@ class PathRelevance(Relevance):
         return {name: _shares(value, listed) for name, value in self.maps.items()}
 
     def log10(self, layer: str) -> Tensor:
-        """Decadic logarithm of a layer's elements, in double precision; −∞ for none."""
+        """Decadic logarithm of a layer's elements, in double precision; −∞ for none.
+
+        Raises
+        ------
+        InputError
+            When the elements are truth values.
+        """
+        if not self[layer].is_floating_point():
+            raise InputError(f"{self.semiring} relevance has no logarithm: numbers are expected, not truth values")
         return self[layer].double().log10()
 
     def __repr__(self) -> str:
@@ -284,7 +292,8 @@ def _threshold(theta: object, what: str, maps: Mapping[str, Tensor]) -> float:
     """Check one θ > 0 that values of these types can be compared with."""
     import torch
 
-    number = theta.item() if getattr(theta, "ndim", None) == 0 and hasattr(theta, "item") else theta
+    # A number of NumPy's or a tensor of one.
+    number = getattr(theta, "item")() if getattr(theta, "ndim", None) == 0 else theta  # noqa: B009
     if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 < number <= sys.float_info.max:
         raise InputError(f"{what} is {theta!r}, but a positive number is expected")
     for dtype in {value.dtype for value in maps.values()}:

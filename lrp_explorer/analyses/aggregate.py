@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm.auto import tqdm
 
@@ -25,6 +26,7 @@ from lrp_explorer.analyses.selection import checked_limit
 from lrp_explorer.analyses.sources import DataSource, ModelSource
 from lrp_explorer.composites import Composite
 from lrp_explorer.errors import InputError, unknown_name
+from lrp_explorer.rules.base import check_callable, check_flag
 
 TARGETS = ("label", "prediction")
 REDUCE = ("and", "or", "min", "max", "mean")
@@ -131,6 +133,8 @@ def aggregate(
     """
     # All but two of the parameters are those of `prepare`, by the same names.
     given = {name: value for name, value in locals().items() if name not in ("progress", "on_update")}
+    check_flag(progress, "progress")
+    check_callable(on_update, "on_update")
     made = prepare(**given)
     with tqdm(disable=not progress, unit="example") as bar:
         made.listen(lambda run: _show(bar, run), every=0.1)
@@ -178,12 +182,15 @@ def prepare(
     Run
         To be computed by `Run.run` or `Run.start`, watched, paused, cancelled and resumed.
     """
+    check_flag(only_correct, "only_correct")
+    check_flag(skip_nonfinite, "skip_nonfinite")
+    check_callable(should_stop, "should_stop")
     algebra = semirings.build(semiring)
     if theta is not None and isinstance(algebra, semirings.Boolean):
         raise InputError("theta is for relevance in numbers; give Boolean relevance its own: Boolean(theta=…)")
     if target not in TARGETS:
         raise unknown_name("target", target, TARGETS)
-    if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
+    if batch is not None and (isinstance(batch, bool) or not isinstance(batch, (int, np.integer)) or batch < 1):
         raise InputError(f"batch is {batch!r}; expected a number of examples, at least 1, or None")
     if not isinstance(seed, str):
         raise InputError(f"seed is a {type(seed).__name__}; expected a name, as each example has a start of its own")
@@ -197,7 +204,9 @@ def prepare(
         ModelSource.of(model, weights), DataSource.of(dataset, split), Layout(layers, accumulators(reductions)),
         composite, algebra, seed, device, skip_nonfinite,
     )  # fmt: skip
-    question = Question(classes, checked_limit(limit), target, bool(only_correct), batch)
+    question = Question(
+        classes, checked_limit(limit), target, bool(only_correct), None if batch is None else int(batch)
+    )
     folder = store.folder(cache)
     settings = described(job, question, semiring)
     return Run(job, question, reductions, chosen_runner(runner), settings, folder, should_stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -33,7 +34,7 @@ _LISTS: Mapping[str, type | tuple[type, ...]] = {
 _PLAIN = [f.name for f in fields(Masks) if f.name not in (*_ARRAYS, "criterion")]
 
 
-def save(masks: Masks, path: Path) -> None:
+def save(masks: Masks, path: str | os.PathLike[str]) -> None:
     """Write masks: the numbers to `path`, all else beside it with the ending ``.json``.
 
     Both files are written under other names in the same folder and then put in place, so that a full disk or a killed
@@ -43,7 +44,7 @@ def save(masks: Masks, path: Path) -> None:
     ----------
     masks : Masks
         What to write.
-    path : Path
+    path : str or PathLike
         It has to end in ``.safetensors``; its folder has to exist.
 
     Raises
@@ -53,9 +54,9 @@ def save(masks: Masks, path: Path) -> None:
     DataError
         If the files cannot be written; nothing is left of them.
     """
-    path = _checked(path)
-    if not is_folder(path.parent):
-        raise InputError(f"masks cannot be saved to {str(path)!r}: there is no folder {str(path.parent)!r}; make it")
+    place = _checked(path)
+    if not is_folder(place.parent):
+        raise InputError(f"masks cannot be saved to {str(place)!r}: there is no folder {str(place.parent)!r}; make it")
     arrays: dict[str, np.ndarray] = {}
     index = []
     for kind in _ARRAYS:
@@ -69,7 +70,7 @@ def save(masks: Masks, path: Path) -> None:
     facts |= {"format": FORMAT, "arrays": index, "sha256": hashlib.sha256(packed).hexdigest()}
     facts = json.loads(json.dumps(facts, default=str))
     text = json.dumps(facts | {"sha256_of_facts": _digest(facts)}, indent=1, ensure_ascii=False)
-    write_together({path: packed, path.with_suffix(".json"): text.encode()})
+    write_together({place: packed, place.with_suffix(".json"): text.encode()})
 
 
 def _digest(facts: Mapping[str, Any]) -> str:
@@ -78,7 +79,7 @@ def _digest(facts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def load(path: Path) -> Masks:
+def load(path: str | os.PathLike[str]) -> Masks:
     """Read masks that `save` has written.
 
     Raises
@@ -88,28 +89,31 @@ def load(path: Path) -> Masks:
     DataError
         If a file is missing, damaged, or not one of masks, or if the two do not belong together.
     """
-    path = _checked(path)
+    place = _checked(path)
     try:
-        packed, text = path.read_bytes(), path.with_suffix(".json").read_bytes()
+        packed, text = place.read_bytes(), place.with_suffix(".json").read_bytes()
     except OSError as error:
-        raise DataError(f"masks in {str(path)!r} cannot be read: {error.strerror}: {error.filename}") from error
+        raise DataError(
+            f"masks in {str(place)!r} cannot be read: {error.strerror}: "
+            f"{error.filename}; a file that masks.save has written, with its .json beside it, is expected"
+        ) from error
     try:
         facts = json.loads(text.decode())
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{str(path.with_suffix('.json'))!r} is no JSON ({error}); save the masks again") from error
+        raise DataError(f"{str(place.with_suffix('.json'))!r} is no JSON ({error}); save the masks again") from error
     if not isinstance(facts, dict) or facts.get("format") not in FORMATS:
-        raise DataError(f"{str(path.with_suffix('.json'))!r} does not describe masks of format {FORMAT}")
+        raise DataError(f"{str(place.with_suffix('.json'))!r} does not describe masks of format {FORMAT}")
     if facts["format"] >= 2 and facts.get("sha256_of_facts") != _digest(facts):
         raise DataError(
-            f"{str(path.with_suffix('.json'))!r} is damaged, or was changed after it was written with the numbers of "
-            f"{path.name!r}; save the masks again"
+            f"{str(place.with_suffix('.json'))!r} is damaged, or was changed after it was written with the numbers of "
+            f"{place.name!r}; save the masks again"
         )
     if facts.get("sha256") != hashlib.sha256(packed).hexdigest():
-        raise DataError(f"{str(path)!r} is damaged, or not the file that its .json describes; save the masks again")
+        raise DataError(f"{str(place)!r} is damaged, or not the file that its .json describes; save the masks again")
     try:
         return _built(facts, read_arrays(packed))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{str(path)!r} is damaged ({type(error).__name__}: {error}); save the masks again") from error
+        raise DataError(f"{str(place)!r} is damaged ({type(error).__name__}: {error}); save the masks again") from error
 
 
 def _built(facts: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Masks:
@@ -144,8 +148,11 @@ def _plain(name: str, value: Any) -> Any:
     return value
 
 
-def _checked(path: Path) -> Path:
-    path = path.expanduser()
+def _checked(given: object) -> Path:
+    if not isinstance(given, (str, os.PathLike)) or not str(given):
+        kind = type(given).__name__
+        raise InputError(f"the file of masks is {given!r} ({kind}), but a name that ends in {SUFFIX} is expected")
+    path = Path(given).expanduser()
     if "\0" in str(path):
         raise InputError(f"masks have the file name {str(path)!r}; expected one without the character 0")
     if path.suffix != SUFFIX:

@@ -110,6 +110,8 @@ class Masks:
 
     def row(self, chosen: int | str) -> int:
         """Give the place of a class, by its index or name or ``"all"``, on the first axis of every array."""
+        if isinstance(chosen, bool):
+            raise InputError(f"class of these masks is {chosen!r}, but an index or a name is expected")
         if chosen in self.classes:
             return self.classes.index(chosen)
         if chosen in self.names:
@@ -151,14 +153,14 @@ class Masks:
         """Write everything to a file; see `lrp_explorer.analyses.files.save`."""
         from lrp_explorer.analyses.files import save
 
-        save(self, Path(path))
+        save(self, path)
 
     @staticmethod
     def load(path: str | Path) -> Masks:
         """Read what `save` has written; see `lrp_explorer.analyses.files.load`."""
         from lrp_explorer.analyses.files import load
 
-        return load(Path(path))
+        return load(path)
 
     def _restricted(self, layers: Iterable[str], reductions: Iterable[str]) -> Masks:
         layers, reductions = tuple(layers), tuple(reductions)

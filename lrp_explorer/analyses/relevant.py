@@ -74,7 +74,8 @@ def checked_theta(theta: object) -> float | None:
     if theta is None:
         return None
     try:
-        if not isinstance(theta, bool) and isinstance(theta, (int, float)) and math.isfinite(theta):
+        number = isinstance(theta, (int, float, np.integer, np.floating)) and not isinstance(theta, bool)
+        if number and math.isfinite(theta):
             return float(theta)
     except OverflowError as error:
         raise InputError(f"theta is beyond the range of numbers ({error}); expected a finite number") from error

@@ -46,7 +46,10 @@ class ModelSource:
         if not isinstance(model, nn.Module):
             raise ModelError(f"the model is a {type(model).__name__}; expected a torch.nn.Module or a name of the zoo")
         if weights is not None:
-            raise InputError("weights are for a model by name; this one is a module and has its weights already")
+            raise InputError(
+                f"weights is {weights!r}, but they are for a model by name; this one is a module and has its weights "
+                "already: leave them out, or give the name of the zoo"
+            )
         card = getattr(model, "card", None)
         return ModelSource(card.name if isinstance(card, zoo.ModelCard) else type(model).__name__, None, model)
 

@@ -43,7 +43,7 @@ def folder(cache: bool | str | os.PathLike[str] | None) -> Path | None:
         place.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"cache is {str(place)!r}, where no folder can be made ({reason})") from error
+        raise InputError(f"cache is {str(place)!r}, where no folder can be made ({reason}); choose another") from error
     return place
 
 

@@ -11,11 +11,12 @@ import torch
 
 from lrp_explorer.baselines.answer import answer
 from lrp_explorer.baselines.case import Case, captum_attr
-from lrp_explorer.baselines.method import Method, baseline, check_count
+from lrp_explorer.baselines.method import Method, baseline
 from lrp_explorer.engine.devices import full_precision
 from lrp_explorer.errors import InputError
 from lrp_explorer.graph import INPUT
 from lrp_explorer.rules import Bound
+from lrp_explorer.rules.base import check_count
 
 if TYPE_CHECKING:
     from torch import Tensor

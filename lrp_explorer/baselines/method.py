@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from lrp_explorer.errors import InputError, unknown_name
 from lrp_explorer.registry import Registry
-from lrp_explorer.rules.base import check_number
 
 if TYPE_CHECKING:
     from lrp_explorer.baselines.case import Case
@@ -81,10 +80,3 @@ def build(method: str | Method, parameters: Mapping[str, Any] | None = None) -> 
         if name not in known:
             raise unknown_name(f"parameter of {method}", name, known)
     return chosen(**parameters)
-
-
-def check_count(owner: object, name: str, low: int = 1) -> None:
-    """Raise `InputError` unless the field `name` of `owner` is a whole number from `low` up."""
-    check_number(owner, name, low)
-    if not isinstance(getattr(owner, name), int):
-        raise InputError(f"{type(owner).__name__}: {name} is {getattr(owner, name)!r}, but a whole number is expected")

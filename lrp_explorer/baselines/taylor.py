@@ -13,13 +13,13 @@ from torch import Tensor
 from lrp_explorer import composites
 from lrp_explorer.baselines.answer import answer
 from lrp_explorer.baselines.case import Case
-from lrp_explorer.baselines.method import Method, baseline, check_count
+from lrp_explorer.baselines.method import Method, baseline
 from lrp_explorer.baselines.roots import first_root
 from lrp_explorer.engine import explain
 from lrp_explorer.errors import InputError
 from lrp_explorer.graph import INPUT
 from lrp_explorer.rules import Bound
-from lrp_explorer.rules.base import check_number
+from lrp_explorer.rules.base import check_count, check_number
 
 if TYPE_CHECKING:
     from lrp_explorer.composites.presets import Bounds

@@ -71,6 +71,10 @@ class Composite:
         if not isinstance(rules, Mapping):
             raise InputError(f"override takes a mapping of layer name to rule, but was given a {type(rules).__name__}")
         for name, rule in rules.items():
+            if not isinstance(name, str):
+                raise InputError(
+                    f"override names the layer {name!r}, but a str is expected, as in model.named_modules()"
+                )
             if not isinstance(rule, Rule):
                 raise InputError(f"override of {name!r} is {rule!r}, but a rule such as lrp.rules.Flat() is expected")
         return dataclasses.replace(self, overrides=(*self.overrides, *rules.items()))
@@ -146,7 +150,10 @@ def _served(graph: Graph, name: str, rule: Rule) -> list[str]:
     inside = [n for n in graph if n.inputs and n.module.startswith(f"{name}.") and n.kind in rule.kinds]
     if not inside:
         graph.resolve(name)
-        raise InputError(f"module {name!r} holds no layer that {type(rule).__name__} can serve")
+        raise InputError(
+            f"module {name!r} holds no layer that {type(rule).__name__} can serve; it serves "
+            f"{', '.join(sorted(rule.kinds))}"
+        )
     return [n.name for n in inside]
 
 

@@ -62,6 +62,10 @@ def check_input(model: nn.Module, x: object) -> Tensor:
         Names the value at fault and what to do.
     """
     x = own_data.batch(x, model)
+    if x.is_nested:
+        raise InputError(
+            "x is a nested tensor, but examples of one shape are expected; pad it by x.to_padded_tensor(0)"
+        )
     if x.dim() < 2:
         raise InputError(
             f"x has shape {tuple(x.shape)}, but (batch, ...) is expected; add a batch axis by x.unsqueeze(0)"
@@ -79,7 +83,7 @@ def check_input(model: nn.Module, x: object) -> Tensor:
         where = tuple((~finite).nonzero()[0].tolist())
         raise InputError(
             f"x is not finite: {int((~finite).sum())} of {x.numel()} values are NaN or infinite, "
-            f"the first at index {where}"
+            f"the first at index {where}; finite numbers are expected"
         )
     return x.detach()
 
@@ -138,6 +142,8 @@ def check_logits(logits: object) -> Tensor:
             f"the model's output is {shape}, but (batch, classes) is expected; wrap the model so that it returns "
             "one score for each class, e.g. by a mean over the other axes"
         )
+    if logits.shape[1] == 0:
+        raise ModelError(f"the model's output is {tuple(logits.shape)}, but at least one class is expected")
     return logits
 
 
@@ -152,6 +158,8 @@ def check_target(target: Any, logits: Tensor) -> Tensor:
         indices = None
     if indices is None or isinstance(target, (bool, float, complex)):
         raise InputError(f"target is {target!r}, but None, a class index or one index per example is expected")
+    if indices.numel() == 0:
+        raise InputError(f"target is {target!r}, which is empty, but one class or ({batch},) classes are expected")
     if indices.dtype.is_floating_point or indices.dtype.is_complex or indices.dtype == torch.bool:
         raise InputError(f"target has dtype {indices.dtype}, but integer class indices are expected")
     if indices.dim() == 0:
@@ -178,6 +186,10 @@ def start_relevance(seed: str | Tensor, logits: Tensor, target: Tensor) -> Tenso
             )
         if seed.is_complex() or seed.dtype == torch.bool:
             raise InputError(f"seed has dtype {seed.dtype}, but real numbers are expected, one for each output")
+        if seed.layout != torch.strided or seed.is_meta:
+            raise InputError(
+                f"seed is on device '{seed.device}' in layout {seed.layout}, but a dense tensor with values is expected"
+            )
         start = seed.detach().to(logits, copy=True)
         wrong = ~torch.isfinite(start).to(seed.device)
         if bool(wrong.any()):
@@ -219,7 +231,10 @@ def traced(model: nn.Module, x: Tensor) -> Graph:
                 _explain_refusal(model, x)
             raise
     if graph.output not in graph.layers:
-        raise ModelError(f"the output of {type(model).__name__} does not depend on its input: nothing can be explained")
+        raise ModelError(
+            f"the output of {type(model).__name__} does not depend on its input: nothing can be explained. "
+            "Scores that forward() computes from x are expected"
+        )
     return graph
 
 

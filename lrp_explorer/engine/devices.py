@@ -22,6 +22,8 @@ def pick_device(device: str | torch.device, x: Tensor) -> torch.device:
         chosen = torch.device(device)
     except (RuntimeError, TypeError):
         raise InputError(f"device is {device!r}, but 'auto', 'cpu', 'cuda' or 'cuda:0' … is expected") from None
+    if chosen.type == "cpu" and chosen.index:
+        raise InputError(f"device is {device!r}, but there is one CPU alone; use 'auto' or 'cpu'")
     if chosen.type == "meta":
         raise InputError("device is 'meta', where there are no values; use 'auto' or 'cpu'")
     if chosen.type == "cuda" and not torch.cuda.is_available():

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -32,7 +33,7 @@ class Recording:
         self._begin(Reading(model, x, device), x, memory)
 
     def _begin(self, reading: Reading, x: Tensor, memory: int | None) -> None:
-        if memory is not None and (type(memory) is not int or memory < 0):
+        if memory is not None and (isinstance(memory, bool) or not isinstance(memory, (int, np.integer)) or memory < 0):
             raise InputError(f"memory is {memory!r}, but None or a whole number of bytes, at least 0, is expected")
         self._reading, self.device, self.graph = reading, reading.device, reading.graph
         self.record: Record = reading.record(x)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -24,7 +25,7 @@ from lrp_explorer.errors import InputError
 from lrp_explorer.graph import INPUT
 from lrp_explorer.results import CoverageRow, PathRelevance, PathStep, Relevance, Table
 from lrp_explorer.rules import Rule
-from lrp_explorer.rules.base import check_flag
+from lrp_explorer.rules.base import check_callable, check_flag
 from lrp_explorer.semirings import Real, Semiring, Viterbi
 
 # Examples that the settings of a sweep run as one batch.
@@ -97,6 +98,7 @@ class Session(Recording):
         Relevance
             A `PathRelevance` for semirings other than the real one.
         """
+        check_callable(should_stop, "should_stop")
         algebra = semirings.build(semiring)
         self._check_unchanged()
         chosen = self._built(composite)
@@ -161,7 +163,8 @@ class Session(Recording):
         algebra = semirings.build(semiring)
         if not isinstance(algebra, Viterbi):
             raise InputError(f"semiring is {algebra!r}, but the best path is one of Viterbi(…)")
-        if type(example) is not int or not 0 <= example < len(self._logits):
+        whole = isinstance(example, (int, np.integer)) and not isinstance(example, bool)
+        if not whole or not 0 <= example < len(self._logits):
             raise InputError(f"example is {example!r}, but the batch has examples 0 to {len(self._logits) - 1}")
         index = checked_index(index, tuple(self.record.values[INPUT].shape[1:]))
         if len(self._logits) > 1:
@@ -206,10 +209,11 @@ class Session(Recording):
             One for each value.
         """
         check_flag(progress, "progress")
+        check_callable(should_stop, "should_stop")
         given = {"target": target, "composite": self._built(composite), "semiring": semiring, "seed": seed}
-        if parameter == "composite":
-            values = [self._built(value) for value in values]
         todo = settings(parameter, values, given, self.graph)
+        if parameter == "composite":
+            todo = [one | {"composite": self._built(one["composite"])} for one in todo]
         real = type(semirings.build(semiring)) is Real and parameter != "semiring" and self.graph.batch is None
         most = max(1, _TOGETHER // len(self._logits)) if real and self._walk.batch_stays_first else 1
         found: list[Relevance] = []

@@ -40,6 +40,8 @@ def settings(parameter: str, values: Sequence[Any], given: dict[str, Any], graph
     graph : Graph
         The model, for the names of its layers.
     """
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
+        raise InputError(f"values of {parameter!r} are {values!r}, but a sequence of values is expected")
     values = list(values)
     if not values:
         raise InputError(f"sweep over {parameter!r} has no values, but at least one is expected")
@@ -121,7 +123,7 @@ def _mixes_examples(node: Node) -> bool:
 
 
 def _check(name: str, owner: Any, what: str, more: Sequence[str] = ()) -> None:
-    known = [field.name for field in dataclasses.fields(owner) if field.init]
+    known = [field.name for field in dataclasses.fields(owner) if field.init and field.name != "overrides"]
     if name not in known:
         raise unknown_name(
             "parameter", name, [*known, *more], f"These are of {what}, {owner!r}; write layer:parameter for a layer's."

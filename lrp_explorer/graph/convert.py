@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections import Counter
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx.node import map_aggregate
 
 from lrp_explorer.errors import ModelError
+from lrp_explorer.graph.naming import aliases, module, names_of, origin
 from lrp_explorer.graph.nodes import INPUT, Graph, Node, Picked, Ref
 from lrp_explorer.graph.ops import BOOKKEEPING, CARRIER, CHOICES, OPS, SHAPE_ONLY, op_name
 from lrp_explorer.graph.source import call_site
@@ -30,12 +30,12 @@ def convert(program: torch.export.ExportedProgram, batch: int | None) -> Graph:
     merged = [node for node in calls if not (node in tuples and op_name(node.target) not in _FIRST_RESULT)]
     # Of several results, those that nobody reads (such as the indices of a pooling) are no layers.
     merged = [node for node in merged if node.users or node.target is not operator.getitem]
-    module_of = {node: _module(node) for node in merged}
+    module_of = {node: module(node) for node in merged}
     taken = {INPUT, *weights, *constants}
-    names = _names([node for node in merged if not _is_first_pick(node)], module_of, taken)
+    names = names_of([node for node in merged if not _is_first_pick(node)], module_of, taken)
     for node in merged:
         if _is_first_pick(node):
-            names[node] = names[_origin(node)]
+            names[node] = names[origin(node)]
     value_names.update(names)
 
     # Relevance flows to `depends`; what is `chosen` changes with the input by jumps alone, as an index does.
@@ -51,13 +51,13 @@ def convert(program: torch.export.ExportedProgram, batch: int | None) -> Graph:
     if output in chosen:
         raise ModelError(_of_choices_alone(output))
     sizes = {value_names[node]: _sizes(_value(node)) for node in program.graph.nodes if node in depends}
-    return Graph(tuple(nodes), value_names[output], weights, constants, _aliases(nodes), batch, sizes=sizes)
+    return Graph(tuple(nodes), value_names[output], weights, constants, aliases(nodes), batch, sizes=sizes)
 
 
 def _of_choices_alone(output: fx.Node) -> str:
     stands = f" ({where})" if (where := call_site(output.meta.get("stack_trace"))) else ""
     return (
-        f"the model's output, of {op_name(_origin(output).target)!r}{stands}, depends on its input by choices alone: "
+        f"the model's output, of {op_name(origin(output).target)!r}{stands}, depends on its input by choices alone: "
         "comparisons, indices, whole numbers or signs. It changes by jumps, has no slope, and nothing can be "
         "explained; let forward() return the scores that are chosen by"
     )
@@ -67,18 +67,12 @@ def _is_bookkeeping(node: fx.Node) -> bool:
     return op_name(node.target) in BOOKKEEPING
 
 
-def _origin(node: fx.Node) -> fx.Node:
-    """The operation itself; for one of several results (`getitem`), the operation that gives them."""
-    origin = node.args[0] if node.target is operator.getitem else node
-    return origin if isinstance(origin, fx.Node) else node
-
-
 def _is_pick(user: fx.Node, node: fx.Node) -> bool:
     return user.target is operator.getitem and user.args[0] is node
 
 
 def _is_first_pick(node: fx.Node) -> bool:
-    return node.target is operator.getitem and op_name(_origin(node).target) in _FIRST_RESULT
+    return node.target is operator.getitem and op_name(origin(node).target) in _FIRST_RESULT
 
 
 def _leaves(program: torch.export.ExportedProgram) -> tuple[dict[str, str], dict[str, torch.Tensor], dict[Any, str]]:
@@ -114,47 +108,13 @@ def _single_output(program: torch.export.ExportedProgram) -> fx.Node:
     results = [value for value, kind in zip(values, kinds, strict=True) if kind == OutputKind.USER_OUTPUT]
     if spec is None or not spec.is_leaf() or len(results) != 1 or not isinstance(results[0], fx.Node):  # type: ignore
         kind = getattr(spec.type, "__name__", None) if spec is not None else None
+        given = f"a {kind}" if kind else repr(results[0]) if len(results) == 1 else "several values"
         raise ModelError(
-            f"the model returns {f'a {kind}' if kind else 'several values'}, "
+            f"the model returns {given}, "
             "but one tensor (batch, classes) is expected. Wrap it in a module whose "
             "forward() returns the logits alone, e.g. `return self.model(x)['logits']` or `return self.model(x)[0]`"
         )
     return results[0]  # type: ignore[index]
-
-
-def _module(node: fx.Node) -> tuple[str, str, str]:
-    """Name of the innermost module, the same with ``@n`` for its nth further call, and its type."""
-    stack = [(key, path, kind) for key, (path, kind) in (node.meta.get("nn_module_stack") or {}).items()]
-    if not stack or stack[-1][1].startswith("_empty"):
-        return "", "", ""
-    _key, path, kind = stack[-1]
-    calls = [k.rpartition("@")[2] for k, _, _ in stack if "@" in k]
-    return path, f"{path}@{calls[-1]}" if calls else path, kind if isinstance(kind, str) else kind.__qualname__
-
-
-def _names(nodes: list[fx.Node], module_of: dict[fx.Node, tuple[str, str, str]], taken: set[str]) -> dict[Any, str]:
-    """Give the last operation of every leaf module the module's name; name the others after themselves."""
-    parents = {path.rpartition(".")[0] for path, _, _ in module_of.values() if path}
-    last = {}
-    for node in nodes:
-        path, call, _ = module_of[node]
-        if path and path not in parents:
-            last[call] = node
-    owner = {node: f"{call}_" if call in taken else call for call, node in last.items()}
-    taken = taken | set(owner.values())
-    counts: Counter[str] = Counter()
-    names: dict[Any, str] = {}
-    for node in nodes:
-        if node in owner:
-            names[node] = owner[node]
-            continue
-        base = op_name(_origin(node).target)
-        names[node] = base
-        while names[node] in taken:
-            counts[base] += 1
-            names[node] = f"{base}_{counts[base]}"
-        taken.add(names[node])
-    return names
 
 
 def _convert(
@@ -166,9 +126,9 @@ def _convert(
 ) -> Node:
     target: Any = node.target
     args, kwargs, parts = node.args, node.kwargs, node
-    if node.target is operator.getitem and _origin(node) not in names:
+    if node.target is operator.getitem and origin(node) not in names:
         # One of several results, e.g. of a split: an operation of its own.
-        parts = _origin(node)
+        parts = origin(node)
         several: Any = parts.target
         target, args, kwargs = Picked(several, node.args[1]), parts.args, parts.kwargs
     elif op_name(target) in _FIRST_RESULT:
@@ -298,15 +258,3 @@ def _weight_shape(op: str, args: Any, depends: set[fx.Node]) -> tuple[int, ...]:
     if not isinstance(weight, fx.Node) or weight in depends:
         return ()
     return tuple(getattr(_value(weight), "shape", ()))
-
-
-def _aliases(nodes: list[Node]) -> dict[str, str]:
-    """Modules made of several operations → the last of them."""
-    aliases: dict[str, str] = {}
-    for node in nodes:
-        path = node.module
-        while path and node.inputs:
-            aliases[path] = node.name
-            path = path.rpartition(".")[0]
-    names = {node.name for node in nodes}
-    return {path: name for path, name in aliases.items() if path not in names}

@@ -118,6 +118,9 @@ def definition(node: fx.Node) -> Definition | None:
     if name == "addmm":
         return _with_product if set(node.kwargs.values()) - {1} else None
     taken = {argument.name for argument in schema.arguments}
+    if "out_dtype" in taken:
+        # A product in another precision than its factors' is another operation.
+        return None
     return next((found for needed, found in _OWN.get(name, ()) if needed <= taken), None)
 
 

@@ -17,6 +17,7 @@ from lrp_explorer.errors import ModelError
 from lrp_explorer.graph.source import foreign
 
 Program = torch.export.ExportedProgram
+_NOTES = frozenset(("nn_module_stack", "stack_trace", "tensor_meta", "original_aten", "torch_fn"))
 
 
 @contextmanager
@@ -109,7 +110,9 @@ def _taken(tensor: FakeTensor, held: list[FakeTensor]) -> Iterator[str]:
 def _is_torchs(holder: Any) -> bool:
     """Whether what holds a tensor is one of PyTorch's own notes on the export."""
     if isinstance(holder, dict):
-        return any(isinstance(owner, fx.Node) for owner in gc.get_referrers(holder))
+        # The notes of a node; in older versions their copies, too.
+        noted = "val" in holder and not holder.keys().isdisjoint(_NOTES)
+        return noted or any(isinstance(owner, fx.Node) for owner in gc.get_referrers(holder))
     if isinstance(holder, CellType):
         tuples = [owner for owner in gc.get_referrers(holder) if type(owner) is tuple]
         functions = [owner for one in tuples for owner in gc.get_referrers(one) if isinstance(owner, FunctionType)]

@@ -172,9 +172,9 @@ class Graph:
 
     def resolve(self, layer: str) -> str:
         """Turn a layer's or module's name into a name in `layers`; raise `UnknownNameError` if there is none."""
-        if layer in self.consumers:
+        if isinstance(layer, str) and layer in self.consumers:
             return layer
-        if layer in self.aliases:
+        if isinstance(layer, str) and layer in self.aliases:
             return self.aliases[layer]
         raise unknown_name(
             "layer",

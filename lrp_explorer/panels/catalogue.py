@@ -14,6 +14,7 @@ from lrp_explorer import zoo
 from lrp_explorer.errors import InputError, unknown_name
 from lrp_explorer.panels.own import OwnData, Source
 from lrp_explorer.zoo import ModelCard
+from lrp_explorer.zoo.datasets import FOLDER
 
 T = TypeVar("T")
 
@@ -67,6 +68,8 @@ class Catalogue:
         self._own_model = model if isinstance(model, nn.Module) else None
         self._own_data = None if data is None or isinstance(data, str) else OwnData(data)
         self._named_data = data if isinstance(data, str) else None
+        if self._named_data is not None and not self._named_data.startswith(FOLDER) and data not in zoo.datasets():
+            raise unknown_name("data set", data, zoo.datasets(), "Images of your own: folder:PATH, or a tensor.")
         self._models = Kept(KEPT_MODELS)
         self._data = Kept(KEPT_DATA)
         if model is not None and self._own_model is None and not isinstance(model, str):
@@ -76,6 +79,17 @@ class Catalogue:
         self.first_model = model if isinstance(model, str) else self.own_name or FIRST_MODEL
         if self.first_model not in self.models():
             raise unknown_name("model", self.first_model, self.models())
+
+    @property
+    def first_data(self) -> str:
+        """Name of the data set to begin with."""
+        return self.datasets(self.first_model)[0]
+
+    def check_example(self, example: int) -> None:
+        """Raise `InputError` if the user's own data has no such example; others are not loaded for it."""
+        own = self._own_data
+        if own is not None and not 0 <= example < len(own):
+            raise InputError(f"example is {example!r}, but your data has examples 0 to {len(own) - 1}")
 
     @property
     def own_name(self) -> str | None:

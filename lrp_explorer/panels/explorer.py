@@ -6,13 +6,15 @@ import os
 from typing import Any
 
 import ipywidgets
+import torch
 from torch import nn
 
+from lrp_explorer.engine.devices import pick_device
 from lrp_explorer.panels.catalogue import Catalogue
 from lrp_explorer.panels.explain import ExplainPanel
 from lrp_explorer.panels.frame import Frame, quieten, resend
 from lrp_explorer.panels.masks import MasksPanel
-from lrp_explorer.panels.state import ExplainState
+from lrp_explorer.panels.state import ExplainState, first_state
 
 HEADER = (
     '<header class="lrp-title"><h1>LRP Explorer</h1>'
@@ -94,7 +96,7 @@ def explore(
     UnknownNameError
         If a name is not known; the message suggests the nearest.
     InputError, DataError
-        If the model or the data is of a kind that cannot be explained.
+        If the model or the data is of a kind that cannot be explained, or a first value is out of range.
 
     Examples
     --------
@@ -102,7 +104,9 @@ def explore(
     >>> explorer = lrp.explore("digits-cnn", example=7)
     >>> explorer.state.set_number("gamma", 0.5)
     """
+    where = os.environ.get("LRP_EXPLORER_DEVICE", "auto") if device is None else device
+    pick_device(where, torch.empty(0))
     catalogue = Catalogue(model, data)
-    first = catalogue.first_model
-    chosen = ExplainState(model=first, data=catalogue.datasets(first)[0], **state)
-    return Explorer(catalogue, chosen, device or os.environ.get("LRP_EXPLORER_DEVICE", "auto"))
+    chosen = first_state(catalogue.first_model, catalogue.first_data, state)
+    catalogue.check_example(chosen.example)
+    return Explorer(catalogue, chosen, where)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import traitlets
 
 from lrp_explorer import composites, semirings
-from lrp_explorer.errors import InputError
+from lrp_explorer.errors import InputError, unknown_name
 from lrp_explorer.panels import algebra, parameters
 
 VIEWS = ("beside", "overlay")
@@ -115,6 +116,11 @@ class ExplainState(traitlets.HasTraits):
         start = self.start if self.semiring == "viterbi" else None
         return Request(*asked, self.semiring, options, start)
 
+    def check(self) -> None:
+        """Raise `InputError` if a number of the composite is out of its range."""
+        # Bounds are known when the model is opened; any will do here.
+        parameters.build(self.composite, self.rule, self.numbers, (0.0, 1.0))
+
     def set_number(self, name: str, value: float) -> None:
         """Set one parameter of the present composite; one that it does not have is left alone."""
         if name in self.numbers:
@@ -161,3 +167,32 @@ class ExplainState(traitlets.HasTraits):
     def _recall(self, _: Any) -> None:
         default = parameters.defaults(self.composite, self.rule)
         self.numbers = self._remembered.get((self.composite, self.rule), default)
+
+
+def first_state(model: str, data: str, given: Mapping[str, Any]) -> ExplainState:
+    """Make the state that a user's call describes.
+
+    Raises
+    ------
+    UnknownNameError, InputError
+        For a trait or number that there is not, and for a value that it cannot have.
+    """
+    known = [name for name in ExplainState.class_trait_names() if name not in ("model", "data")]
+    for name in given:
+        if name not in known:
+            raise unknown_name("setting of the explorer", name, known)
+    numbers = given.get("numbers", {})
+    if not isinstance(numbers, Mapping):
+        raise InputError(f"numbers is {numbers!r}, but a mapping of parameter to number is expected")
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise InputError(f"numbers[{name!r}] is {value!r} ({type(value).__name__}), but a number is expected")
+    try:
+        state = ExplainState(model=model, data=data, **given)
+    except traitlets.TraitError as error:
+        raise InputError(str(error)) from error
+    for name in numbers:
+        if name not in state.numbers:
+            raise unknown_name(f"number of {state.composite}", name, state.numbers)
+    state.check()
+    return state

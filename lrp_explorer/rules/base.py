@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import numpy as np
+
 from lrp_explorer.errors import InputError
 
 Bias = Literal["absorb", "ignore"]
@@ -30,8 +32,14 @@ class Rule:
 
 
 def check_number(owner: object, name: str, low: float = -math.inf, high: float = math.inf) -> None:
-    """Raise `InputError` unless the field `name` of `owner` is a finite real number in ``[low, high]``."""
+    """Raise `InputError` unless the field `name` of `owner` is a finite real number in ``[low, high]``.
+
+    A number of NumPy's becomes the same one of Python's.
+    """
     value = getattr(owner, name)
+    if isinstance(value, (np.integer, np.floating)):
+        value = value.item()
+        object.__setattr__(owner, name, value)
     real = isinstance(value, (int, float)) and not isinstance(value, bool)
     if real and _finite(value) and low <= value <= high:
         return
@@ -55,6 +63,13 @@ def _kind(value: object) -> str:
     return "" if type(value) in (int, float) else f" ({type(value).__name__})"
 
 
+def check_count(owner: object, name: str, low: int = 1) -> None:
+    """Raise `InputError` unless the field `name` of `owner` is a whole number from `low` up."""
+    check_number(owner, name, low)
+    if not isinstance(getattr(owner, name), int):
+        raise InputError(f"{type(owner).__name__}: {name} is {getattr(owner, name)!r}, but a whole number is expected")
+
+
 def check_choice(owner: object, name: str, choices: tuple[object, ...]) -> None:
     """Raise `InputError` unless the field `name` of `owner` is one of `choices`; 1 is not True."""
     value = getattr(owner, name)
@@ -70,5 +85,11 @@ def _same(value: object, choice: object) -> bool:
 
 def check_flag(value: object, name: str) -> None:
     """Raise `InputError` unless an argument is True or False."""
-    if not isinstance(value, bool):
+    if not isinstance(value, (bool, np.bool_)):
         raise InputError(f"{name} is {value!r} ({type(value).__name__}), but True or False is expected")
+
+
+def check_callable(value: object, name: str) -> None:
+    """Raise `InputError` unless an argument is None or can be called."""
+    if value is not None and not callable(value):
+        raise InputError(f"{name} is {value!r} ({type(value).__name__}), but a function is expected, or None")

@@ -27,11 +27,15 @@ class Bound:
 
     def __init__(self, value: float | Sequence[float] | Tensor) -> None:
         try:
+            given = torch.as_tensor(value)
+            # From what was given, not from its single precision.
             tensor = torch.as_tensor(value, dtype=torch.float64).detach().cpu()
-        except (TypeError, ValueError, RuntimeError):
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            given = tensor = torch.empty(0)
+        if not tensor.numel() or given.dtype == torch.bool or given.is_complex():
             raise InputError(
                 f"a bound of the input space is {value!r}, but a number, one for each channel or a tensor is expected"
-            ) from None
+            )
         if tensor.numel() == 1:
             tensor = tensor.reshape(())
         if tensor.dim() >= 3 and tensor.shape[0] == 1:

@@ -61,6 +61,8 @@ def build(semiring: str | Semiring | type[Semiring]) -> Semiring:
             f"semiring is {semiring!r}, but one of {names()} or an object such as Viterbi() is expected; "
             "an algebra of your own is a subclass of lrp_explorer.semirings.Semiring"
         )
+    if found.encode is Semiring.encode and found.add is Semiring.add:
+        raise InputError(f"semiring is {semiring!r}, which is abstract: one with add, mul and encode is expected")
     try:
         return found()
     except TypeError as error:
@@ -93,6 +95,10 @@ def register(semiring: Given, samples: Tensor | None = None, name: str | None = 
         When a law fails, with the counter-example; when an operation is missing, or gives another shape or type than
         the kernels need; or when another semiring has the name.
     """
+    if name is not None and not isinstance(name, str):
+        raise InputError(
+            f"name is {name!r} ({type(name).__name__}), but a str is expected, or None for the class's own"
+        )
     built = build(semiring)
     label = name or built.name
     if not label:
@@ -101,6 +107,11 @@ def register(semiring: Given, samples: Tensor | None = None, name: str | None = 
         raise InputError(f"semiring {label!r} is registered already, by {_origin(get(label))}; choose another name")
     check_conduct(built)
     chosen = default_samples(built) if samples is None else samples
+    if not isinstance(chosen, Tensor) or chosen.dim() == 0 or not len(chosen):
+        raise InputError(
+            f"{type(built).__name__}: no samples to try the laws on; samples is {samples!r} "
+            f"({type(samples).__name__}), but a tensor (n, *element) of at least one element is expected"
+        )
     _check_operations(built, chosen)
     check_laws(built, chosen)
     if label in _registry:
@@ -148,8 +159,6 @@ def _check_operations(semiring: Semiring, samples: Tensor) -> None:
     """Check shapes and types of ⊕ and ⊗, that ⊗ broadcasts, and that `sum` is ⊕ of all."""
     who, n = type(semiring).__name__, len(samples)
     dtype = semiring.dtype(torch.float64)
-    if not n:
-        raise InputError(f"{who}: no samples to try the laws on")
     _expect(f"{who}: samples", samples, (n, *semiring.element), dtype)
     for operation in ("add", "mul"):
         result = _called(semiring, operation, samples, samples.flip(0))
@@ -171,7 +180,9 @@ def _called(semiring: Semiring, operation: str, *arguments: Any) -> Any:
         return method(*arguments)
     except Exception as error:
         shapes = " and ".join(str(tuple(a.shape)) for a in arguments if isinstance(a, Tensor))
-        raise InputError(f"{type(semiring).__name__}.{operation} fails on {shapes}: {error}") from error
+        raise InputError(
+            f"{type(semiring).__name__}.{operation} fails on {shapes}: {error}; elements are expected"
+        ) from error
 
 
 def _expect(what: str, value: object, shape: tuple[int, ...], dtype: torch.dtype) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
+
 from lrp_explorer.errors import InputError, unknown_name
-from lrp_explorer.rules.base import check_number
+from lrp_explorer.rules.base import check_count, check_number
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Quantile(Profile):
 
     def __post_init__(self) -> None:
         check_number(self, "q", 0.0, 1.0)
-        check_number(self, "sample", 1)
+        check_count(self, "sample")
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def _apart(owner: str, theta: object, *, zero: bool, separate: bool) -> Apart:
     if not separate:
         raise InputError(
             f"{owner}: theta is {theta!r}, but thresholds for {', '.join(ROLES)} are for edge='separate'; with "
-            "edge='contribution' an edge is one number, and theta one threshold"
+            "edge='contribution' an edge is one number, and one threshold is expected"
         )
     if isinstance(theta, Apart):
         given: dict[str, object] = {role: getattr(theta, role) for role in ROLES}
@@ -161,8 +163,9 @@ def _one(owner: str, theta: object, what: str, *, zero: bool) -> float | Profile
 
 
 def _check(owner: str, value: object, what: str, *, zero: bool) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or value < 0:  # type: ignore[operator]
+    value = value.item() if isinstance(value, np.generic) else value
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 <= value <= sys.float_info.max:  # type: ignore[operator]
         raise InputError(f"{owner}: {what} is {value!r}, but a positive number is expected")
     if value == 0 and not zero:
         raise InputError(

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lrp_explorer.errors import InputError
 from lrp_explorer.own_data import UNLABELLED as UNLABELLED
 
 
@@ -96,6 +97,8 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
+            raise InputError(f"example {index!r} ({type(index).__name__}) is asked for, but a whole number is expected")
         label = self.labels[index]  # ends an iteration with the IndexError it needs
         return self._preprocess(self.examples.picture(index)), label
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from lrp_explorer.errors import InputError
+from lrp_explorer.errors import InputError, WeightsError
 from lrp_explorer.registry import Registry
 from lrp_explorer.zoo.cards import ModelCard
 from lrp_explorer.zoo.checkpoints import read_parts
@@ -121,6 +121,11 @@ def load_model(name: str, weights: str | os.PathLike[str] | None = None, part: s
         If `part` is given without a local file.
     """
     entry = _REGISTRY.get(name)
+    if weights is not None and (not isinstance(weights, (str, os.PathLike)) or not str(weights)):
+        raise WeightsError(
+            f"weights is {weights!r} ({type(weights).__name__}), but the path of a file is expected, 'random', or None "
+            "for the published weights"
+        )
     origin = "random initialisation"
     if part is not None and weights in (None, RANDOM):
         raise InputError(f"part is {part!r}, which names a part of a local file; give its path as weights, or no part")

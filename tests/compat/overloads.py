@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import operator
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -51,13 +52,6 @@ def read(program: torch.export.ExportedProgram) -> Iterator[str]:
 
 def models(count: int) -> Iterator[tuple[str, nn.Module, Tensor]]:
     """Name, model and input of everything that is traced."""
-    for name in SMALL:
-        yield name, *small(name)
-    for name in ("alexnet", "vgg11", "squeezenet1_1"):
-        yield name, *published(name)
-    for seed in range(count):
-        drawn = case(seed)
-        yield f"network {seed}", drawn.net.eval(), drawn.x
     import test_choices
     import test_operations
     import test_writes
@@ -68,6 +62,18 @@ def models(count: int) -> Iterator[tuple[str, nn.Module, Tensor]]:
     for name, function in (test_operations.PIECEWISE_LINEAR | test_operations.OTHERS).items():
         if name not in ("weights read the other way", "weights from the input"):
             yield name, *test_operations.recorded(function)[:2]
+    for name in SMALL:
+        yield name, *small(name)
+    for name in ("alexnet", "vgg11", "squeezenet1_1"):
+        yield name, *published(name)
+    for seed in range(count):
+        drawn = case(seed)
+        yield f"network {seed}", drawn.net.eval(), drawn.x
+
+
+def like(x: Tensor) -> Tensor:
+    """Make an example of the input's shape; a batch of 1 would be taken for a constant."""
+    return torch.zeros((2, *x.shape[1:]), dtype=x.dtype)
 
 
 def main() -> None:
@@ -78,19 +84,26 @@ def main() -> None:
     warnings.simplefilter("ignore")
     found: set[str] = set()
     for name, model, x in models(given.count):
-        example = torch.zeros((2, *x.shape[1:]), dtype=x.dtype)
         with torch.no_grad():
             try:
-                program = export(model, (example,), dynamic_shapes=({0: Dim.DYNAMIC},), strict=False)
+                met = set(read(export(model, (like(x),), dynamic_shapes=({0: Dim.DYNAMIC},), strict=False)))
             except Exception:
-                program = export(model, (example,), strict=False)
-            met = set(read(program))
+                # Code that fixes the batch. A tensor whose axis was once free stays so.
+                met = set(read(export(model, (like(x),), strict=False)))
         if met - found:
             print(f"{name}: {' '.join(sorted(met - found))}")
-        found |= met
+            found |= met
+            write(found)
+
+
+def write(found: set[str]) -> None:
+    """Add what was found to what this version had."""
     table = json.loads(TABLE.read_text()) if TABLE.exists() else {}
-    table[torch.__version__.partition("+")[0]] = sorted(found)
-    TABLE.write_text(json.dumps(dict(sorted(table.items())), indent=1) + "\n")
+    version = torch.__version__.partition("+")[0]
+    table[version] = sorted(found | set(table.get(version, [])))
+    beside = TABLE.with_suffix(f".{os.getpid()}")
+    beside.write_text(json.dumps(dict(sorted(table.items())), indent=1) + "\n")
+    beside.replace(TABLE)
 
 
 if __name__ == "__main__":

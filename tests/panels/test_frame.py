@@ -59,8 +59,6 @@ def test_a_picker_is_refilled_without_a_choice_that_nobody_made():
 
 
 def test_no_widget_of_the_explorer_leaves_its_tooltip_to_the_browser():
-    import lrp_explorer as lrp
-
     one = lrp.explore(device="cpu")
     one.tabs.value = "Masks"
     assert one.panel.wait(60)
