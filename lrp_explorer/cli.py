@@ -95,6 +95,10 @@ def _device(text: str) -> str:
 
 
 def _open(options: argparse.Namespace) -> None:
+    from lrp_explorer.app.addresses import check_free
+
+    # Before what imports Voilà, for seconds.
+    check_free(options.port, options.ip)
     from lrp_explorer.app.server import serve
 
     serve(options.port, options.ip, options.browser, options.device, hosts=options.host)

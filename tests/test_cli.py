@@ -190,14 +190,15 @@ def test_a_port_in_use(run) -> None:
     assert f"port {port} of 127.0.0.1 is in use" in complained
 
 
-def test_help_answers_at_once() -> None:
+@pytest.mark.parametrize(("flags", "said"), [("--help", "{explain,masks,list}"), ("--port 0", "port is 0")])
+def test_it_answers_at_once(flags: str, said: str) -> None:
     script = (
         "import sys; from lrp_explorer import cli\n"
-        "try: cli.main(['--help'])\n"
+        f"try: cli.main({flags.split()})\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'numpy', 'plotly', 'voila', 'PIL', 'ipywidgets'} & set(sys.modules)\n"
         "sys.exit(f'imported: {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert "{explain,masks,list}" in done.stdout
+    assert said in done.stdout + done.stderr

@@ -74,9 +74,10 @@ def checked_theta(theta: object) -> float | None:
     if theta is None:
         return None
     try:
-        number = isinstance(theta, (int, float, np.integer, np.floating)) and not isinstance(theta, bool)
-        if number and math.isfinite(theta):
-            return float(theta)
+        if isinstance(theta, (int, float, np.integer, np.floating)) and not isinstance(theta, bool):
+            number = float(theta)
+            if math.isfinite(number):
+                return number
     except OverflowError as error:
         raise InputError(f"theta is beyond the range of numbers ({error}); expected a finite number") from error
     raise InputError(f"theta is {theta!r}; expected a finite number, or None for R > 0")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import ipaddress
 import logging
 import os
 import socket
@@ -23,6 +21,7 @@ from traitlets.config import Config
 from voila.app import Voila
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
+from lrp_explorer.app.addresses import check_free, is_local
 from lrp_explorer.app.guards import Foreign, Hosts, PageSocket, Refusal
 from lrp_explorer.errors import ServerError
 from lrp_explorer.panels.channel import source
@@ -107,8 +106,8 @@ def serve(
         If the port is taken or not permitted, the address is not one of this machine, or a host is no name.
     """
     names = Hosts(ip, hosts)
-    _check_free(port, ip)
-    local = _is_local(ip)
+    check_free(port, ip)
+    local = is_local(ip)
     if not local:
         print(
             f"lrp-explorer: listening on {ip}: everybody who can reach this address can use the explorer, and with it "
@@ -173,41 +172,6 @@ def _socket_folder() -> str | None:
         if len(os.fsencode(folder + name)) <= LONGEST_SOCKET and os.access(folder, os.W_OK | os.X_OK):
             return folder
     return None
-
-
-def _check_free(port: int, ip: str) -> None:
-    if not 1 <= port <= 65535:
-        raise ServerError(f"port is {port}; expected 1 to 65535")
-    try:
-        addresses = socket.getaddrinfo(ip, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except socket.gaierror as error:
-        raise ServerError(f"ip is {ip!r}, which is no address or host name; use 127.0.0.1 for this machine") from error
-    for family, kind, protocol, _, address in addresses:
-        with socket.socket(family, kind, protocol) as probe:
-            if os.name == "posix":
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(address)
-                probe.listen(1)
-            except OSError as error:
-                raise ServerError(_refusal(error, port, ip)) from error
-
-
-def _refusal(error: OSError, port: int, ip: str) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} of {ip} is in use, perhaps by another lrp-explorer; end that one, or choose another --port"
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return f"port {port} is not permitted; ports below 1024 are reserved: choose a higher --port"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return f"ip {ip} is not an address of this machine; use 127.0.0.1, or 0.0.0.0 for all its addresses"
-    return f"cannot listen on {ip}:{port}: {error.strerror}"
-
-
-def _is_local(ip: str) -> bool:
-    try:
-        return ipaddress.ip_address(ip).is_loopback
-    except ValueError:
-        return ip == "localhost"
 
 
 def _jupyter_path() -> str:

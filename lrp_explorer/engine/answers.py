@@ -12,7 +12,8 @@ from lrp_explorer.engine.ledger import absorbed, ledger
 from lrp_explorer.engine.record import Record
 from lrp_explorer.errors import InputError
 from lrp_explorer.graph import Graph
-from lrp_explorer.results import LedgerRow, PathRelevance, Relevance, Table
+from lrp_explorer.path_relevance import PathRelevance
+from lrp_explorer.results import LedgerRow, Relevance, Table
 from lrp_explorer.rules import Rule
 from lrp_explorer.semirings import Bottleneck, Semiring
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lrp_explorer.engine.cache import Cache, Memo, default_budget, size
+from lrp_explorer.engine.watch import Watch
 from lrp_explorer.errors import ModelError
 from lrp_explorer.graph import Graph, Ref
 
@@ -71,7 +72,8 @@ def _on(model: nn.Module, own: dict[str, Tensor], device: torch.device) -> dict[
     """Move weights; copies made for another device are kept while the weights are unchanged."""
     if all(tensor.device == device for tensor in own.values()):
         return own
-    key = (device, tuple((name, tensor.data_ptr(), tensor._version) for name, tensor in own.items()))
+    # Versions do not tell of writes through ``tensor.data``.
+    key = (device, tuple((name, tensor.data_ptr()) for name, tensor in own.items()), Watch(own.values()).state())
     kept = _moved.get(model)
     if kept is None or kept[0] != key:
         kept = _moved[model] = key, {name: tensor.to(device) for name, tensor in own.items()}
@@ -122,7 +124,7 @@ def _names(argument: Any) -> Iterator[str]:
 
 
 def _fingerprint(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Vectors as they are, and random sums of the rows of all else: never equal by chance."""
+    """Random sums of the rows of matrices and filters, and all else as it is: never equal by chance."""
     # Sums of half precision would not tell small changes.
     many = [tensor for tensor in tensors if tensor.dim() > 1 and tensor.is_floating_point()]
     rows = [(tensor.float() if tensor.itemsize < 4 else tensor).reshape(len(tensor), -1) for tensor in many]
@@ -133,6 +135,7 @@ def _fingerprint(tensors: Sequence[Tensor]) -> list[Tensor]:
     for row in rows:
         found.setdefault(row.dtype, []).append(row @ factors[row.dtype][: row.shape[1]])
     for tensor in tensors:
-        if tensor.dim() < 2:
+        # Masks and indices are few bits; what is complex has no such sums.
+        if tensor.dim() < 2 or not tensor.is_floating_point():
             found.setdefault(tensor.dtype, []).append(tensor.reshape(-1))
     return [torch.cat(parts) for parts in found.values()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,9 @@ class Reading:
         self._shape, self._dtype = x.shape[1:], x.dtype
         with full_precision(), _reporting(x, self.device):
             self.prepared = prepare(model, self.graph, self.device)
-        self._watch = Watch(self.weights.values())
+        # The model's own, not copies on another device.
+        self._own = self._present()
+        self._watch = Watch([*self._own.values(), *self.graph.constants.values()])
         self.state = self._watch.state()
 
     @property
@@ -44,7 +47,25 @@ class Reading:
     @property
     def changed(self) -> bool:
         """Whether weights were written to since the model was read; see `Watch` for what is noticed."""
-        return self._watch.state() != self.state
+        return self._replaced or self._watch.state() != self.state
+
+    @property
+    def _replaced(self) -> bool:
+        """Whether other tensors stand where the weights stood."""
+        present = self._present()
+        return any(present.get(name) is not tensor for name, tensor in self._own.items())
+
+    def _present(self) -> dict[str, Any]:
+        """Find the weights where they stand now."""
+        found: dict[str, Any] = {}
+        for name, path in self.graph.weights.items():
+            *parents, last = path.split(".")
+            module: nn.Module | None = self.model
+            for parent in parents:
+                module = None if module is None else module._modules.get(parent)
+            if module is not None:
+                found[name] = module._parameters.get(last, module._buffers.get(last))
+        return found
 
     def serves(self, x: Tensor) -> bool:
         """Whether examples are of the shape that was read, and the weights are still what they were."""
@@ -62,7 +83,8 @@ class Reading:
     def guard(self, recorded: Record) -> Callable[[], None]:
         """Return what refuses a recorded forward that the model, as it is when that is called, would not repeat.
 
-        Tools that change weights and put them back (captum's LRP does) are no reason to refuse.
+        Tools that change weights and put them back (captum's LRP does) are no reason to refuse; nor are other tensors
+        of the same values.
 
         Raises
         ------
@@ -74,16 +96,24 @@ class Reading:
         def check() -> None:
             nonlocal seen
             state = self._watch.state()
-            if state != seen:
+            if state != seen or self._replaced:
                 self._check_repeats(recorded)
                 seen = state
 
         return check
 
     def _check_repeats(self, recorded: Record) -> None:
-        with own_arithmetic():
-            now = record(self.graph, Prepared(self.weights, Cache(0)), recorded.values[INPUT])
-        if not torch.equal(now.values[self.graph.output], recorded.values[self.graph.output]):
+        present = {name: tensor.detach() for name, tensor in self._present().items() if tensor is not None}
+        was = {name: tensor for name, tensor in self.weights.items() if name not in self.graph.constants}
+        like = {name: (tensor.shape, tensor.dtype) for name, tensor in present.items()}
+        repeats = like == {name: (tensor.shape, tensor.dtype) for name, tensor in was.items()}
+        if repeats:
+            weights = {**self.graph.constants, **present}
+            weights = {name: tensor.detach().to(self.device) for name, tensor in weights.items()}
+            with own_arithmetic():
+                now = record(self.graph, Prepared(weights, Cache(0)), recorded.values[INPUT])
+            repeats = torch.equal(now.values[self.graph.output], recorded.values[self.graph.output])
+        if not repeats:
             raise InputError(
                 "the model's weights have changed since this session recorded its forward pass; "
                 "make a new Session(model, x) to explain the model as it is now"

@@ -23,7 +23,8 @@ from lrp_explorer.engine.recording import Recording
 from lrp_explorer.engine.sweep import batches, settings
 from lrp_explorer.errors import InputError
 from lrp_explorer.graph import INPUT
-from lrp_explorer.results import CoverageRow, PathRelevance, PathStep, Relevance, Table
+from lrp_explorer.path_relevance import PathRelevance
+from lrp_explorer.results import CoverageRow, PathStep, Relevance, Table
 from lrp_explorer.rules import Rule
 from lrp_explorer.rules.base import check_callable, check_flag
 from lrp_explorer.semirings import Real, Semiring, Viterbi

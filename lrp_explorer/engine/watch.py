@@ -32,7 +32,8 @@ class Watch:
     def state(self) -> State:
         """Take down how the tensors are now."""
         samples = [torch.cat(views) for views in self._views if views]
-        return State([tensor._version for tensor in self._tensors], samples)
+        # Tensors made in inference mode count no writes.
+        return State([0 if tensor.is_inference() else tensor._version for tensor in self._tensors], samples)
 
 
 class State:

@@ -19,6 +19,8 @@ from lrp_explorer.graph.source import call_site
 _WEIGHTS = (InputKind.PARAMETER, InputKind.BUFFER)
 # Of these operations only the first result is used at evaluation.
 _FIRST_RESULT = ("_native_batch_norm_legit_no_training", "native_batch_norm", "native_layer_norm", "native_group_norm")
+# Norms that, where their sixth argument says so, take the input's own mean and variance and keep count of them.
+_UPDATING = ("batch_norm", "instance_norm")
 
 
 def convert(program: torch.export.ExportedProgram, batch: int | None) -> Graph:
@@ -134,6 +136,9 @@ def _convert(
     elif op_name(target) in _FIRST_RESULT:
         target = Picked(target, 0)
     op = op_name(parts.target)
+    if op in _UPDATING and args[5]:
+        # Statistics of the input itself are taken, and would only be written to the model's running ones.
+        args = (*args[:3], None, None, *args[5:])
     inputs: tuple[str, ...] = ()
     if not _is_shape(op, node):
         read = _ordered(_carriers(op, args), kwargs)

@@ -12,7 +12,9 @@ Definition = Callable[..., Any]
 
 # PyTorch's own definitions serve these.
 _BY_PYTORCH = frozenset(
-    "einsum tensordot inner outer cosine_similarity glu addcmul addcdiv broadcast_tensors diff linalg_norm".split()
+    "einsum tensordot inner outer cosine_similarity glu addcmul addcdiv broadcast_tensors diff linalg_norm "
+    # Second names.
+    "concat concatenate negative absolute arctan clip fliplr flipud".split()
 )
 
 
@@ -87,6 +89,24 @@ def _with_product(added: Tensor, left: Tensor, right: Tensor, *, beta: Any = 1, 
     return (added if beta == 1 else added * beta) + (product if alpha == 1 else product * alpha)
 
 
+def _hstack(parts: list[Tensor]) -> Tensor:
+    parts = [part.reshape(1) if part.dim() == 0 else part for part in parts]
+    return torch.cat(parts, min(1, parts[0].dim() - 1))
+
+
+def _vstack(parts: list[Tensor]) -> Tensor:
+    return torch.cat([part.reshape(1, -1) if part.dim() < 2 else part for part in parts], 0)
+
+
+def _column_stack(parts: list[Tensor]) -> Tensor:
+    return torch.cat([part.reshape(-1, 1) if part.dim() < 2 else part for part in parts], 1)
+
+
+def _dstack(parts: list[Tensor]) -> Tensor:
+    parts = [part.reshape(1, -1) if part.dim() < 2 else part for part in parts]
+    return torch.cat([part.unsqueeze(-1) if part.dim() == 2 else part for part in parts], 2)
+
+
 # Name of an operation → its definitions, each with names of arguments that only an overload that it serves has.
 # Overloads have other names from one release of PyTorch to the next; what they take stays.
 _OWN: dict[str, tuple[tuple[set[str], Definition], ...]] = {
@@ -101,6 +121,11 @@ _OWN: dict[str, tuple[tuple[set[str], Definition], ...]] = {
     "var_mean": ((set(), _var_mean),),
     "std_mean": ((set(), _std_mean),),
     "baddbmm": ((set(), _with_product),),
+    "hstack": ((set(), _hstack),),
+    "vstack": ((set(), _vstack),),
+    "row_stack": ((set(), _vstack),),
+    "column_stack": ((set(), _column_stack),),
+    "dstack": ((set(), _dstack),),
 }
 # The same, where a bound is a tensor: a value that is clamped, or its bound, takes part as in a maximum.
 _BY_TENSORS: dict[str, Definition] = {"clamp": _clamp, "clamp_min": _maximum, "clamp_max": _clamp_max}

@@ -46,7 +46,7 @@ def take_back(model: str) -> Iterator[Callable[[Program], None]]:
         held = _held(modes)
         if frozen:
             gc.unfreeze()
-    places = sorted({place for tensor in held for place in _taken(tensor, held)})
+    places = sorted(_taken(held)) if held else []
     if places:
         raise ModelError(
             f"forward() of {model}, or a hook of it, keeps a tensor outside the model, where the tensors of its export "
@@ -80,39 +80,59 @@ def _held(modes: dict[int, Any]) -> list[FakeTensor]:
     """Tensors of an export that are alive."""
     found = _alive(modes)
     if found:
-        # Some wait for the collector only.
+        # Some are noted by nodes of the exporter's own programs in between, and some wait for the collector only.
         del found[:]
+        _forget_notes(modes)
         gc.collect()
         found = _alive(modes)
     return found
 
 
 def _alive(modes: dict[int, Any]) -> list[FakeTensor]:
-    return [one for one in gc.get_objects() if type(one) is FakeTensor and id(one.fake_mode) in modes]
+    return [one for one in gc.get_objects() if _is_of(one, modes)]
 
 
-def _taken(tensor: FakeTensor, held: list[FakeTensor]) -> Iterator[str]:
-    """Take a tensor out of the collections that hold it; tell of them."""
-    for holder in gc.get_referrers(tensor):
+def _is_of(one: Any, modes: dict[int, Any]) -> bool:
+    return type(one) is FakeTensor and id(one.fake_mode) in modes
+
+
+def _forget_notes(modes: dict[int, Any]) -> None:
+    """Empty nodes of their example values, and copies of their notes."""
+    for one in gc.get_objects():
+        notes = one.meta if isinstance(one, fx.Node) else one if type(one) is dict and _is_noted(one) else {}
+        value = notes.get("val")
+        if any(_is_of(part, modes) for part in (value if isinstance(value, (tuple, list)) else (value,))):
+            del notes["val"]
+
+
+def _is_noted(holder: dict[Any, Any]) -> bool:
+    return "val" in holder and not holder.keys().isdisjoint(_NOTES)
+
+
+def _taken(held: list[FakeTensor]) -> set[str]:
+    """Take tensors out of the collections that hold them; tell of these."""
+    numbers, places = {id(tensor) for tensor in held}, set()
+    # Each question who refers to something looks through the whole memory: one for all of them.
+    for holder in gc.get_referrers(*held):
         if holder is held or _is_torchs(holder):
             continue
         if isinstance(holder, dict):
-            for key in [key for key, value in holder.items() if value is tensor]:
+            for key in [key for key, value in holder.items() if id(value) in numbers]:
                 del holder[key]
-                yield f"a dict under {key!r}"
+                places.add(f"a dict under {key!r}")
         elif isinstance(holder, list):
-            holder[:] = [item for item in holder if item is not tensor]
-            yield "a list"
+            holder[:] = [item for item in holder if id(item) not in numbers]
+            places.add("a list")
         else:
-            yield f"a {type(holder).__name__}"
+            places.add(f"a {type(holder).__name__}")
+    return places
 
 
 def _is_torchs(holder: Any) -> bool:
     """Whether what holds a tensor is one of PyTorch's own notes on the export."""
     if isinstance(holder, dict):
         # The notes of a node; in older versions their copies, too.
-        noted = "val" in holder and not holder.keys().isdisjoint(_NOTES)
-        return noted or any(isinstance(owner, fx.Node) for owner in gc.get_referrers(holder))
+        return _is_noted(holder) or any(isinstance(owner, fx.Node) for owner in gc.get_referrers(holder))
     if isinstance(holder, CellType):
         tuples = [owner for owner in gc.get_referrers(holder) if type(owner) is tuple]
         functions = [owner for one in tuples for owner in gc.get_referrers(one) if isinstance(owner, FunctionType)]

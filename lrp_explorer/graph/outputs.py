@@ -79,10 +79,12 @@ def _squashes(graph: Graph, node: Node) -> bool:
 
 
 def _by_hand(graph: Graph, node: Node) -> bool:
-    """Whether a node is the last operation of 1 / (1 + exp(−x)), exp(x) / Σ exp(x) or relu6(x + 3)."""
+    """Whether a node is the last of 1 / (1 + exp(−x)), exp(x) / Σ exp(x), x − log Σ exp(x) or relu6(x + 3)."""
     above = [graph.by_name.get(name) for name in node.inputs]
     if not above or any(source is None for source in above):
         return False
+    if node.op == "sub":
+        return _logarithm(graph, node.inputs[-1]) == node.inputs[0]
     if node.op == "relu6":
         return above[0].kind == "shift"  # type: ignore[union-attr]
     if node.op in ("reciprocal", "div") and node.kind == "activation":
@@ -90,6 +92,14 @@ def _by_hand(graph: Graph, node: Node) -> bool:
     if node.op == "div" and node.kind == "gate" and above[0].op == "exp":  # type: ignore[union-attr]
         return _exponent(graph, above[-1]) == above[0].inputs[0]  # type: ignore[union-attr]
     return False
+
+
+def _logarithm(graph: Graph, name: str) -> str:
+    """Name of x where a value is log Σ exp(x), of which the sum's axes may have been put back; "" for any other."""
+    node = graph.by_name.get(name)
+    while node is not None and node.kind == "reshape":
+        node = graph.by_name.get(node.inputs[0])
+    return node.inputs[0] if node is not None and node.op == "logsumexp" else ""
 
 
 def _exponent(graph: Graph, node: Node | None) -> str:

@@ -13,7 +13,7 @@ import torch
 _TORCH = str(Path(torch.__file__).parent) + os.sep
 _OWN = str(Path(__file__).parents[1]) + os.sep
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in \S+\n\s*(?P<code>[^\n]*)')
-_FOREIGN_PACKAGES = sys.stdlib_module_names | {"torch", "numpy"}
+_FOREIGN_PACKAGES = sys.stdlib_module_names | {"torch", "numpy", __name__.partition(".")[0]}
 
 
 def _foreign(path: str) -> bool:
@@ -21,7 +21,7 @@ def _foreign(path: str) -> bool:
 
 
 def foreign(module: str | None) -> bool:
-    """Whether a Python module, by its full name, is of PyTorch, NumPy or the standard library, and no user's."""
+    """Whether a Python module, by its full name, is of PyTorch, NumPy, the standard library or this package."""
     return (module or "").partition(".")[0] in _FOREIGN_PACKAGES
 
 

@@ -35,8 +35,9 @@ def structure(model: nn.Module) -> Hashable:
 
     Read are: its modules, their attributes and hooks, and which weights there are; plain objects, containers and arrays
     among the attributes, with their contents; and the code of ``forward`` and of what it calls: functions and classes
-    outside PyTorch, NumPy and the standard library, with the globals, closures, defaults and class attributes that they
-    name; hooks of all modules; and whether the ``forward`` of one of PyTorch's own classes was replaced.
+    outside PyTorch, NumPy, the standard library and this package, with the globals, closures, defaults and class
+    attributes that they name; hooks of all modules; and whether the ``forward`` of one of PyTorch's own classes was
+    replaced.
 
     Not seen are: writes through ``tensor.data`` to large tensors that are no weights, or to tensors on a GPU; replaced
     functions of PyTorch, files, environment variables and the state of extensions; names put together at run time; what

@@ -72,13 +72,17 @@ class Loader:
 
 def _walked(loader: DataLoader[Any]) -> list[int] | None:
     """Give the indices of a subset that the sampler walks, in order; None for all of them."""
-    sampler: Any = loader.sampler
-    own_batches = loader.batch_sampler is not None and type(loader.batch_sampler) is not BatchSampler
+    batches: Any = loader.batch_sampler
+    own_batches = batches is not None and type(batches) is not BatchSampler
+    # A loader that was given its batches knows a sampler of its own, by which nothing is drawn.
+    sampler: Any = loader.sampler if batches is None or own_batches else batches.sampler
     if isinstance(sampler, SubsetRandomSampler) and not own_batches:
         return sorted(int(index) for index in sampler.indices)
     whole = isinstance(sampler, (SequentialSampler, RandomSampler)) and not getattr(sampler, "replacement", False)
-    if own_batches or not whole or getattr(sampler, "_num_samples", None) is not None:
-        kind = type(loader.batch_sampler if own_batches else sampler).__name__
+    # One may have been made for another data set.
+    whole = whole and getattr(sampler, "_num_samples", None) is None and len(sampler) == len(loader.dataset)  # type: ignore
+    if own_batches or not whole:
+        kind = type(batches if own_batches else sampler).__name__
         raise DataError(
             f"the data is a DataLoader that draws its examples by {kind}; expected one that walks through all of its "
             "data set, or through a subset. Give loader.dataset, or torch.utils.data.Subset(loader.dataset, indices)"

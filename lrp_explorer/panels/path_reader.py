@@ -15,7 +15,8 @@ from lrp_explorer.engine import Session
 from lrp_explorer.figures import layers, thresholds
 from lrp_explorer.panels import algebra, folding
 from lrp_explorer.panels.paths import Paths
-from lrp_explorer.results import PathRelevance, PathStep
+from lrp_explorer.path_relevance import PathRelevance
+from lrp_explorer.results import PathStep
 from lrp_explorer.semirings import Semiring
 
 

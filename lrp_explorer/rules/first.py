@@ -27,9 +27,10 @@ class Bound:
 
     def __init__(self, value: float | Sequence[float] | Tensor) -> None:
         try:
-            given = torch.as_tensor(value)
             # From what was given, not from its single precision.
             tensor = torch.as_tensor(value, dtype=torch.float64).detach().cpu()
+            # A plain number, as sliders move it, is looked at once.
+            given = tensor if type(value) is float else torch.as_tensor(value)
         except (TypeError, ValueError, RuntimeError, OverflowError):
             given = tensor = torch.empty(0)
         if not tensor.numel() or given.dtype == torch.bool or given.is_complex():

@@ -242,7 +242,9 @@ def test_the_error_of_a_callback_is_shown_and_ones_own_model_lives_on(own, visit
     explorer.page.locator(".lrp-card-subject .lrp-fact b", has_text="<level>").wait_for()
     forward.click()
     explorer.page.locator(".lrp-error strong").wait_for()
-    assert explorer.errors() == ["OSError: example 2 is on a disk that is gone"]
+    assert explorer.errors() == [
+        "example 2 of the data set cannot be read (OSError: example 2 is on a disk that is gone)"
+    ]
     explorer.page.locator(".lrp-error summary").click()
     assert "Traceback" in explorer.page.locator(".lrp-error pre").inner_text()
     forward.click()

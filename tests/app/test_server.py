@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from lrp_explorer.app import server as app
+from lrp_explorer.app.addresses import is_local
 from lrp_explorer.errors import ServerError
 
 NOTEBOOK = Path(__file__).with_name("panes.ipynb")
@@ -45,7 +46,7 @@ def test_an_address_that_is_none() -> None:
     ("ip", "local"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("10.0.0.7", False)]
 )
 def test_which_addresses_stay_on_this_machine(ip: str, local: bool) -> None:
-    assert app._is_local(ip) is local
+    assert is_local(ip) is local
 
 
 def test_a_failure_leaves_the_environment_as_it_was() -> None:

@@ -185,7 +185,7 @@ def test_a_logit_without_gradient_is_told(x):
             return (x.flatten(1)[:, :4] > 0).to(x.dtype)
 
     for method in ("saliency", "input-x-gradient", "integrated-gradients", "simple-taylor"):
-        with refused(ModelError, "Counting", "gradient", "differentiable"):
+        with refused(ModelError, "choices", "scores"):
             attribute(Counting().eval(), x, method, device="cpu")
 
 
@@ -220,7 +220,7 @@ def test_a_shipped_model_on_its_own_data():
     integrated = found("integrated-gradients")
     torch.testing.assert_close(integrated.sums()["input"], integrated.start.sum(1), rtol=0.01, atol=0)
     cam = found("grad-cam")
-    assert (cam.layers, tuple(cam["conv2"].shape)) == (["input", "conv2"], (4, 1, 8, 8))
+    assert (cam.layers, tuple(cam["pool2"].shape)) == (["input", "pool2"], (4, 1, 4, 4))
     taylor = found("simple-taylor")
     missing = (taylor.start.sum(1) - taylor.sums()["input"]) / taylor.start.sum(1)
     assert float(missing.abs().max()) < 0.9

@@ -37,7 +37,7 @@ def rows(wanted: list[str]) -> dict[str, Callable[[], object]]:
 
     found: dict[str, Callable[[], object]] = {}
     for name, batch in (("resnet18", 1), ("resnet18", 8), ("vgg16", 1), ("mobilenet_v2", 1), ("vit_b_32", 1)):
-        if not _asked(name, wanted):
+        if not _asked(f"{name} b{batch}", wanted):
             continue
         model, x = network(name), torch.randn(batch, 3, 224, 224)
         found[f"{name} b{batch}, {FB}"] = lambda m=model, x=x: forward_backward(m, x)

@@ -115,6 +115,8 @@ TIMM: dict[str, tuple[str, int, dict[str, Any]]] = {
 
 _VIT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "image_size": 32}
 _STAGES = {"hidden_sizes": [16, 24, 32, 48], "depths": [1, 1, 1, 1]}
+# Their own weights before training let all values vanish: of depthwise layers they count too many outputs.
+FAINT = ("lcnetv2",)
 # Name of the configuration of transformers → its settings; a picture has `image_size` or 64 pixels a side.
 TRANSFORMERS: dict[str, dict[str, Any]] = {
     "ViT": {**_VIT, "patch_size": 8},
@@ -135,7 +137,8 @@ TRANSFORMERS: dict[str, dict[str, Any]] = {
     "PoolFormer": _STAGES,
     "Pvt": {"image_size": 64, **_STAGES, "hidden_sizes": [16, 32, 64, 64], "num_attention_heads": [1, 2, 4, 4]},
     "PvtV2": {"image_size": 64, **_STAGES, "hidden_sizes": [16, 32, 64, 64], "num_attention_heads": [1, 2, 4, 4]},
-    "Cvt": {"embed_dim": [16, 32, 64], "num_heads": [1, 2, 4], "depth": [1, 1, 2]},
+    # A stage needs more blocks than its number.
+    "Cvt": {"embed_dim": [16, 32, 64], "num_heads": [1, 2, 4], "depth": [1, 2, 3]},
     "Segformer": {**_STAGES, "num_attention_heads": [1, 2, 2, 4]},
     "EfficientNet": {"image_size": 64, "width_coefficient": 0.25, "depth_coefficient": 0.3, "hidden_dim": 320},
     "Bit": {"embedding_size": 32, "hidden_sizes": [32, 64, 96, 128], "depths": [1, 1, 1, 1], "num_groups": 4},
@@ -143,6 +146,11 @@ TRANSFORMERS: dict[str, dict[str, Any]] = {
     "ViTMSN": {**_VIT, "patch_size": 8},
     "Data2VecVision": {**_VIT, "patch_size": 8},
     "SwiftFormer": {"image_size": 64, "depths": [1, 1, 1, 1], "embed_dims": [16, 24, 32, 48]},
+    "Dinov2WithRegisters": {**_VIT, "patch_size": 8},
+    "IJepa": {**_VIT, "patch_size": 8},
+    "DonutSwin": {"image_size": 64, "embed_dim": 16, "depths": [1, 1], "num_heads": [2, 4], "window_size": 4},
+    "HGNetV2": {},
+    "TextNet": {},
     "Hiera": {"image_size": [64, 64], "embed_dim": 16, "depths": [1, 1, 1, 1], "num_heads": [1, 2, 4, 8]},
 }
 
@@ -179,6 +187,11 @@ BRAINDECODE: dict[str, dict[str, Any]] = {
     "EEGMiner": _EEG,
     "SPARCNet": _EEG,
     "SSTDPN": _EEG,
+    "FBLightConvNet": _EEG,
+    "FBMSNet": _EEG,
+    "TCFormer": _EEG,
+    "MEDFormer": _EEG,
+    "BIOT": _EEG,
     "SleepStagerChambon2018": _SLEEP,
     "SleepStagerBlanco2020": _SLEEP,
     "AttnSleep": {**_SLEEP, "n_chans": 1},
@@ -197,6 +210,21 @@ class Logits(nn.Module):
         return self.model(pixel_values).logits
 
 
+def known(library: str, member: str) -> bool:
+    """Whether the installed release of the library has the model."""
+    if library == "timm":
+        import timm
+
+        return timm.is_model(TIMM[member][0])
+    if library == "transformers":
+        import transformers
+
+        return hasattr(transformers, f"{member}ForImageClassification")
+    import braindecode.models
+
+    return hasattr(braindecode.models, member)
+
+
 def build(library: str, member: str) -> tuple[nn.Module, Tensor]:
     """Build a model with random weights, in evaluation mode and never run, and two examples for it."""
     torch.manual_seed(0)
@@ -212,7 +240,8 @@ def _timm(member: str) -> tuple[nn.Module, tuple[int, ...]]:
     import timm
 
     name, edge, options = TIMM[member]
-    return timm.create_model(name, pretrained=False, num_classes=CLASSES, **options), (3, edge, edge)
+    model = timm.create_model(name, pretrained=False, num_classes=CLASSES, **options)
+    return _strong(model) if member in FAINT else model, (3, edge, edge)
 
 
 def _transformers(member: str) -> tuple[nn.Module, tuple[int, ...]]:
@@ -221,13 +250,21 @@ def _transformers(member: str) -> tuple[nn.Module, tuple[int, ...]]:
     settings = TRANSFORMERS[member]
     config = getattr(transformers, f"{member}Config")(num_labels=CLASSES, **settings)
     model = getattr(transformers, f"{member}ForImageClassification")(config)
-    for module in model.modules():
-        # Weights as small as before training would let the values of narrow layers vanish.
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            nn.init.kaiming_normal_(module.weight)
+    # Weights as small as before training would let the values of narrow layers vanish.
+    _strong(model)
     edge = settings.get("image_size", 64)
     edge = edge[0] if isinstance(edge, list) else edge
     return Logits(model), (3, edge, edge)
+
+
+def _strong(model: nn.Module) -> nn.Module:
+    """Draw weights anew, of a size that keeps the values of one layer as large as those of the one before."""
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(module.weight)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
+    return model
 
 
 def _braindecode(member: str) -> tuple[nn.Module, tuple[int, ...]]:

@@ -1,9 +1,11 @@
-"""Explain one model of every family of timm, transformers and braindecode, and write the table of the docs.
+"""Explain one model of every family of timm, transformers and braindecode, and keep what came of it.
 
-    python tests/compat/sweep.py                      # all, into docs/compatibility.json and docs/compatibility.md
-    python tests/compat/sweep.py timm:resnet braindecode
+    python tests/compat/sweep.py                      # all, into compatibility.json
+    python tests/compat/sweep.py timm:resnet braindecode --json some.json
+    python tests/compat/table.py compatibility.json   # the page docs/compatibility.md, on stdout
 
-Each model runs in a process of its own, for two minutes at the most. Needs ``pip install 'lrp-explorer[compat]'``.
+Each model runs in a process of its own, for two minutes of the processor at the most. Models that the installed
+release of a library does not have are left out. Needs ``pip install 'lrp-explorer[test,compat]'``.
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from compat.members import BRAINDECODE, TIMM, TRANSFORMERS
-from compat.table import written
 
 MEMBERS = {"timm": TIMM, "transformers": TRANSFORMERS, "braindecode": BRAINDECODE}
 # Of the processor, for one model; and of the clock, for a machine that does other things beside.
@@ -33,7 +34,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("what", nargs="*", help="libraries, or library:family (default: all)")
     parser.add_argument("--json", type=Path, default=Path("compatibility.json"), help="results are kept here")
-    parser.add_argument("--table", type=Path, help="write the table of the docs here")
     options = parser.parse_args()
     rows: dict[str, Any] = json.loads(options.json.read_text()) if options.json.exists() else {}
     context = multiprocessing.get_context("forkserver")
@@ -43,11 +43,12 @@ def main() -> None:
         for member in members:
             key = f"{library}:{member}"
             if not options.what or library in options.what or key in options.what:
-                rows[key] = _row(context, library, member) | {"version": version(library)}
-                print(f"{key:45} {rows[key]['verdict']:16} {rows[key]['detail'][:150]}", flush=True)
+                row = _row(context, library, member) | {"version": version(library), "torch": version("torch")}
+                print(f"{key:45} {row['verdict']:16} {row['detail'][:150]}", flush=True)
+                rows.pop(key, None)
+                if row["verdict"] != "absent":
+                    rows[key] = row
                 options.json.write_text(json.dumps(rows, indent=1))
-    if options.table:
-        options.table.write_text(written(rows), encoding="utf-8")
 
 
 def _row(context: Any, library: str, member: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import warnings
 from typing import Any
 
 import torch
-from compat.members import build
+from compat.members import build, known
 from torch import Tensor, nn
 
 import lrp_explorer as lrp
@@ -27,12 +27,15 @@ def trial(library: str, member: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``verdict``: "works", "clear error", "unclear error", "crash", "wrong" or "cannot be built"; ``detail``.
+        ``verdict``: "works", "clear error", "unclear error", "crash", "wrong", "cannot be built" or "absent" (from the
+        installed release of the library); ``detail``.
     """
     torch.set_num_threads(1)
     begin = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if not known(library, member):
+            return {"verdict": "absent", "detail": ""}
         try:
             model, x = build(library, member)
             with torch.no_grad():
@@ -74,7 +77,8 @@ def _explained(model: nn.Module, x: Tensor, expected: Tensor, composite: str) ->
         faults.append(f"{composite}: logits differ by {error:.1e} of the largest")
     if not bool(relevance.input.isfinite().all()):
         faults.append(f"{composite}: relevance is not finite")
-    if not bool(relevance.input.any()):
+    # By z⁺ alone, a layer whose contributions are all negative hands nothing on.
+    if composite == "uniform" and not bool(relevance.input.any()):
         faults.append(f"{composite}: all relevance of the input is 0")
     return faults + [f"{composite}: {fault}" for fault in _ledger(relevance)]
 

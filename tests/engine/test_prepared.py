@@ -11,6 +11,7 @@ from torch.nn.utils import parametrizations
 import lrp_explorer as lrp
 from lrp_explorer.engine import node_maps
 from lrp_explorer.engine.prepared import prepare
+from lrp_explorer.errors import InputError
 
 
 def network():
@@ -123,3 +124,55 @@ def test_half_precision_tells_every_single_weight():
         kept = prepare(model, graph, device).folded
         model[0].weight.data.view(-1)[place] *= 1.0078125
         assert prepare(model, graph, device).folded is not kept
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.complex128])
+def test_matrices_of_other_numbers_are_watched_too(x, dtype):
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parts = network()
+            self.register_buffer("mask", (torch.arange(18).reshape(1, 2, 3, 3) % 2).to(dtype))
+
+        def forward(self, x):
+            mask = self.mask.real if self.mask.is_complex() else self.mask
+            return self.parts[1:](nn.functional.conv2d(x, self.parts[0].weight * mask))
+
+    model = Masked().eval()
+    for _ in range(2):
+        torch.testing.assert_close(lrp.Session(model, x).logits, model(x).detach(), rtol=1e-12, atol=1e-12)
+        model.mask.copy_((model.mask == 0).to(dtype))
+
+
+@pytest.mark.parametrize("how", ["parameter", "buffer", "layer", "shape"])
+def test_replaced_weights_are_noticed_by_a_session(model, x, how):
+    session = lrp.Session(model, x)
+    session.relevance(target=0)
+    if how == "parameter":
+        model[3].weight = nn.Parameter(model[3].weight.detach() * 2)
+    elif how == "buffer":
+        model[1].running_mean = model[1].running_mean + 1
+    elif how == "layer":
+        model[3] = nn.Conv2d(6, 4, 3).double().eval()
+    else:
+        model[5] = nn.Linear(64, 4).double().eval()
+    assert session.changed
+    with pytest.raises(InputError, match="weights have changed"):
+        session.relevance(target=1)
+    torch.testing.assert_close(session.another(x * 2).logits, model(x * 2).detach(), rtol=1e-12, atol=1e-12)
+
+
+def test_equal_weights_in_the_place_of_others_are_no_reason_to_refuse(model, x):
+    session = lrp.Session(model, x)
+    wanted = lrp.explain(model, x, target=1).input
+    model.load_state_dict({name: value.clone() for name, value in model.state_dict().items()}, assign=True)
+    assert torch.equal(session.relevance(target=1).input, wanted)
+
+
+def test_copies_on_another_device_follow_the_weights(x):
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(128, 3)).double().eval()
+    graph, device = lrp.Session(plain, x).graph, torch.device("meta")
+    kept = prepare(plain, graph, device).weights
+    assert prepare(plain, graph, device).weights is kept
+    plain[1].weight.data.mul_(2)
+    assert prepare(plain, graph, device).weights is not kept

@@ -63,6 +63,8 @@ PROBABILITIES = {
     "put to one": (lambda a, b: a.sigmoid() / a.sigmoid().sum(1, keepdim=True), None),
     "written out": (lambda a, b: 1 / (1 + torch.exp(-a)), None),
     "softmax written out": (lambda a, b: own_softmax(a), None),
+    "log-softmax written out": (lambda a, b: a - a.logsumexp(1, keepdim=True), None),
+    "softmax written out by logarithms": (lambda a, b: (a - a.logsumexp(1)[:, None]).exp(), None),
     "hard sigmoid written out": (lambda a, b: functional.relu6(a + 3) / 6, None),
 }
 

@@ -187,7 +187,6 @@ SPATIAL = {
     "window in space": lambda m, x: x / (2 + 0.5 * F.avg_pool2d(x * x, 3, 1, 1)) ** 0.75,
     "offset first": lambda m, x: x / ((F.avg_pool2d(x * x, 3, 1, 1) + 2) * 0.5) ** 0.75,
     "factor inside": lambda m, x: x / (F.avg_pool2d(0.5 * x * x + 1, 3, 1, 1).mul(0.5).add(1.0)) ** 0.75,
-    "channels, offset first": lambda m, x: x / _channels(x, lambda mean: mean.add(1.0).mul(0.5).pow(0.75)),
     "channels, strided back": lambda m, x: x / _channels(x, lambda mean: mean.mul(0.5).add(1.0).pow(0.75), space=3),
     "channels, other pad": lambda m, x: x / _channels(x, lambda mean: mean.mul(0.5).add(1.0).pow(0.75), pad=(0, 2)),
 }
@@ -203,6 +202,14 @@ def _channels(x, after, space=1, pad=(1, 1)):
 def test_only_local_response_normalisation_is_taken_for_it(name):
     graph = trace(Model(SPATIAL[name]).eval(), torch.zeros(2, 4, 5, 5))
     assert "response_norm" not in {node.kind for node in graph}
+
+
+def test_an_offset_before_the_factor_is_local_response_normalisation():
+    written = Model(lambda m, x: x / _channels(x, lambda mean: mean.add(1.0).mul(0.5).pow(0.75))).eval()
+    module = Model(in_turn, a=lambda: nn.LocalResponseNorm(3, alpha=0.5, beta=0.75, k=0.5)).eval()
+    found, wanted = (lrp.explain(norm, example(2, 4, 5, 5), 2, device="cpu") for norm in (written, module))
+    torch.testing.assert_close(found.logits, wanted.logits, rtol=1e-12, atol=0)
+    torch.testing.assert_close(found.input, wanted.input, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])

@@ -82,3 +82,35 @@ def test_statistics_of_the_example_stay_a_norm():
     net = nn.Sequential(nn.Conv1d(2, 4, 1), nn.InstanceNorm1d(4), nn.Flatten(), nn.Linear(12, 2)).eval()
     session = lrp.Session(net, torch.randn(1, 2, 3), device="cpu")
     assert session.graph.by_name["1"].kind == "layer_norm"
+
+
+class TakesOwn(nn.Module):
+    """A norm that goes by the input's own statistics, and counts them into the running ones at each call."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind, self.norm = kind, nn.InstanceNorm2d(2, affine=True, track_running_stats=True)
+        self.norm.track_running_stats = kind != "not tracked any more"
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x):
+        norm = self.norm
+        if self.kind == "not tracked any more":
+            return self.head(norm(x).flatten(1))
+        function = F.batch_norm if self.kind == "batch norm" else F.instance_norm
+        return self.head(function(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, True).flatten(1))
+
+
+@pytest.mark.parametrize("kind", ["not tracked any more", "instance norm", "batch norm"])
+def test_running_statistics_are_never_updated(kind):
+    torch.manual_seed(0)
+    model, x = TakesOwn(kind).double().eval(), torch.randn(2, 2, 2, 2, dtype=torch.float64)
+    before = {name: (value.clone(), value._version) for name, value in model.state_dict(keep_vars=True).items()}
+    composite = EpsilonPlus().override({"batch_norm": rules.Gradient()} if kind == "batch norm" else {})
+    found = lrp.explain(model, x, composite=composite)
+    lrp.attribute(model, x, "saliency")
+    after = model.state_dict(keep_vars=True)
+    for name, (value, version) in before.items():
+        assert torch.equal(after[name], value), name
+        assert after[name]._version == version, name
+    assert (found.logits - model(x)).abs().max() <= 1e-12

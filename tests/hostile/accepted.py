@@ -56,12 +56,21 @@ LIKE_X: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 LIKE_1: dict[str, Any] = {
-    "np.int64": np.int64(1), "np.int32": np.int32(1), "np.uint8": np.uint8(1), "a tensor": torch.tensor(1),
-    "a small tensor": torch.tensor(1, dtype=torch.uint8), "an array": np.array(1), "a list": [1, 1], "a tuple": (1, 1),
-    "arrays of int32": np.array([1, 1], np.int32), "a range": range(1, 2) and [*range(1, 2)] * 2,
-    "a tensor of int32": torch.tensor([1, 1], dtype=torch.int32), "a view": torch.ones(4, dtype=torch.int64)[::2],
-    "a list of np.int64": [np.int64(1)] * 2, "a read-only array": np.broadcast_to(np.int64(1), 2),
-}  # fmt: skip
+    "np.int64": np.int64(1),
+    "np.int32": np.int32(1),
+    "np.uint8": np.uint8(1),
+    "a tensor": torch.tensor(1),
+    "a small tensor": torch.tensor(1, dtype=torch.uint8),
+    "an array": np.array(1),
+    "a list": [1, 1],
+    "a tuple": (1, 1),
+    "arrays of int32": np.array([1, 1], np.int32),
+    "a range": range(1, 2) and [*range(1, 2)] * 2,
+    "a tensor of int32": torch.tensor([1, 1], dtype=torch.int32),
+    "a view": torch.ones(4, dtype=torch.int64)[::2],
+    "a list of np.int64": [np.int64(1)] * 2,
+    "a read-only array": np.broadcast_to(np.int64(1), 2),
+}
 
 LIKE_HALF: dict[str, Any] = {
     "np.float64": np.float64(0.5),
@@ -89,22 +98,42 @@ def _settings() -> Iterator[tuple[str, Callable[[World], Pair]]]:
         yield f"target {name}", lambda w, t=target: (w.session.relevance(t).input, w.session.relevance(1).input)
     ones = torch.ones(2, 5)
     like = {
-        "double": ones.double(), "bfloat16": ones.bfloat16(), "whole": ones.long(), "with gradients": ones.clone().requires_grad_(),
-        "expanded": torch.ones(1).expand(2, 5), "turned": torch.ones(5, 2).T, "a subclass": ones.as_subclass(Tagged),
-    }  # fmt: skip
+        "double": ones.double(),
+        "bfloat16": ones.bfloat16(),
+        "whole": ones.long(),
+        "with gradients": ones.clone().requires_grad_(),
+        "expanded": torch.ones(1).expand(2, 5),
+        "turned": torch.ones(5, 2).T,
+        "a subclass": ones.as_subclass(Tagged),
+    }
     for name, seed in like.items():
         yield (
             f"seed {name}",
             lambda w, s=seed: (w.session.relevance(seed=s).input, w.session.relevance(seed=ones).input),
         )
     for name, half in LIKE_HALF.items():
-        yield f"gamma {name}", lambda w, h=half: (w.session.relevance(composite=composites.Uniform(rules.Gamma(h))).input,
-                                                  w.session.relevance(composite=composites.Uniform(rules.Gamma(0.5))).input)  # fmt: skip
+        yield (
+            f"gamma {name}",
+            lambda w, h=half: (
+                w.session.relevance(composite=composites.Uniform(rules.Gamma(h))).input,
+                w.session.relevance(composite=composites.Uniform(rules.Gamma(0.5))).input,
+            ),
+        )
         yield f"theta {name}", lambda w, h=half: (w.paths.at(h).input, w.paths.at(0.5).input)
-        yield f"edges at {name}", lambda w, h=half: (w.session.relevance(semiring=semirings.Boolean(h)).input,
-                                                     w.session.relevance(semiring=semirings.Boolean(0.5)).input)  # fmt: skip
-    yield "epsilon 1", lambda w: (w.session.relevance(composite=composites.EpsilonPlus(1)).input,
-                                  w.session.relevance(composite=composites.EpsilonPlus(1.0)).input)  # fmt: skip
+        yield (
+            f"edges at {name}",
+            lambda w, h=half: (
+                w.session.relevance(semiring=semirings.Boolean(h)).input,
+                w.session.relevance(semiring=semirings.Boolean(0.5)).input,
+            ),
+        )
+    yield (
+        "epsilon 1",
+        lambda w: (
+            w.session.relevance(composite=composites.EpsilonPlus(1)).input,
+            w.session.relevance(composite=composites.EpsilonPlus(1.0)).input,
+        ),
+    )
     yield "a semiring's class", lambda w: (w.session.relevance(semiring=semirings.Bottleneck).input, w.paths.input)
     flat = {"head": rules.Epsilon(0.1)}
     for kind in (OrderedDict, types.MappingProxyType):
@@ -154,10 +183,13 @@ def _methods() -> Iterator[tuple[str, Callable[[World], Pair]]]:
 def _folding() -> Iterator[tuple[str, Callable[[World], Pair]]]:
     mean = lambda w, **more: w.aggregate(**{"reduce": "mean", "limit": None} | more)["mean"]  # noqa: E731
     usual: dict[str, dict[str, Any]] = {
-        "limit np.int64": {"limit": np.int64(2)}, "batch np.int64": {"batch": np.int64(3)},
-        "layer as a tuple": {"layer": ("input",)}, "reduce as a generator": {"reduce": iter(["mean"])},
-        "theta np.float32": {"theta": np.float32(0.5)}, "only_correct np.bool_": {"only_correct": np.False_},
-    }  # fmt: skip
+        "limit np.int64": {"limit": np.int64(2)},
+        "batch np.int64": {"batch": np.int64(3)},
+        "layer as a tuple": {"layer": ("input",)},
+        "reduce as a generator": {"reduce": iter(["mean"])},
+        "theta np.float32": {"theta": np.float32(0.5)},
+        "only_correct np.bool_": {"only_correct": np.False_},
+    }
     for name, settings in usual.items():
         plain = {key: value.item() for key, value in settings.items() if isinstance(value, np.generic)}
         yield name, lambda w, s=settings, p=plain: (mean(w, **s), mean(w, **p))

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 from hostile.accepted import ACCEPTED
-from hostile.calls import CALLS, EXPECTATION, PYTHON, Said
+from hostile.call import EXPECTATION
+from hostile.calls import CALLS
+from hostile.python_calls import PYTHON
+from hostile.shell_calls import Said
 from hostile.world import World
 
 from lrp_explorer.errors import LrpError
@@ -35,6 +38,7 @@ def test_it_is_an_error_of_python(world, name):
         run(world)
 
 
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
 @pytest.mark.parametrize(("name", "run"), ACCEPTED, ids=[name for name, _ in ACCEPTED])
 def test_it_is_taken_for_what_it_is(world, name, run):
     found, expected = run(world)

@@ -64,6 +64,27 @@ def softmax_taylor(rule: Any, layer: Dense, a: Array) -> Array:
     return a * (np.eye(len(a)) - s)
 
 
+class SoftMaximum(nn.Module):
+    """log Σ exp over groups of neighbours."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.unflatten(1, (-1, self.size)).logsumexp(2)
+
+
+@replicates("SoftmaxShare")
+def softmax_share(rule: Any, layer: Dense, a: Array) -> Array:
+    """Each group's maximum sends to its own inputs, by their softmax."""
+    source = layer.source
+    assert isinstance(source, SoftMaximum)
+    groups = np.exp(a.reshape(-1, source.size))
+    shares = groups / groups.sum(1, keepdims=True)
+    return np.kron(np.eye(len(groups)), np.ones(source.size)) * shares.reshape(-1)
+
+
 @replicates("EqualSplit")
 def equal_split(rule: Any, layer: Dense, a: Array) -> Array:
     """Every term A_ji V_ip of an output sends half of its share to each of its factors."""

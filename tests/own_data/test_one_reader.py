@@ -9,6 +9,7 @@ from PIL import Image
 from refusals import refused
 from torch import nn
 from torch.utils.data import (
+    BatchSampler,
     DataLoader,
     Dataset,
     IterableDataset,
@@ -134,6 +135,14 @@ def test_the_subset_of_a_loader_is_kept_in_the_order_of_the_data(model, sampler)
     assert both == [[0, 1, 2]] * 2
 
 
+def test_given_batches_are_walked_by_their_sampler(model):
+    data = TensorDataset(X, Y)
+    subset = DataLoader(data, batch_sampler=BatchSampler(SubsetRandomSampler([4, 1, 2]), 2, False))
+    assert torch.equal(seen(subset, model)[1], X[[1, 2, 4]])
+    shuffled = DataLoader(data, batch_sampler=BatchSampler(RandomSampler(data), 2, False))
+    assert torch.equal(seen(shuffled, model)[1], X)
+
+
 def test_a_loaders_own_collating_is_applied_to_every_example(model):
     def brighter(items):
         return torch.stack([x for x, _ in items]) + 1, torch.stack([y for _, y in items])
@@ -151,6 +160,8 @@ def test_a_loaders_own_collating_is_applied_to_every_example(model):
         {"sampler": WeightedRandomSampler([1.0] * COUNT, 3)},
         {"sampler": RandomSampler(TensorDataset(X), replacement=True, num_samples=4)},
         {"sampler": RandomSampler(TensorDataset(X), num_samples=2)},
+        {"sampler": SequentialSampler(range(3))},
+        {"sampler": RandomSampler(range(3))},
         {"batch_sampler": [[0, 1], [5]]},
     ],
 )
@@ -158,6 +169,15 @@ def test_a_loader_that_draws_in_its_own_way_is_told_what_to_give(options):
     kind = type(next(iter(options.values()))).__name__
     with refused(DataError, f"draws its examples by {kind}", "Give loader.dataset", "Subset"):
         Given(DataLoader(TensorDataset(X), **options))
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [WeightedRandomSampler([1.0] * COUNT, COUNT), RandomSampler(range(COUNT), num_samples=2), SequentialSampler("abc")],
+)
+def test_so_is_one_that_was_given_its_batches(sampler):
+    with refused(DataError, f"draws its examples by {type(sampler).__name__}", "Give loader.dataset", "Subset"):
+        Given(DataLoader(TensorDataset(X), batch_sampler=BatchSampler(sampler, 2, False)))
 
 
 def test_sequential_samplers_are_all_of_it():

@@ -52,7 +52,7 @@ def test_bounds_are_asked_for_only_where_they_matter():
 
 
 def test_a_number_out_of_range_is_refused_by_the_rule_itself():
-    with pytest.raises(InputError, match=r"gamma is -1.0, but it must be at least 0"):
+    with pytest.raises(InputError, match=r"gamma is -1.0, but a number at least 0 is expected"):
         parameters.build("epsilon-gamma-box", "Epsilon", {"gamma": -1.0}, BOUNDS)
 
 

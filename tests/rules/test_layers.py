@@ -6,7 +6,7 @@ import pytest
 import torch
 from oracles.compare import AVERAGE, assert_equal, overridden, uniform
 from oracles.nets import Case
-from oracles.products import Attend, Product
+from oracles.products import Attend, Product, SoftMaximum
 from oracles.walk import Folded, Sum
 from torch import nn
 
@@ -113,6 +113,7 @@ PARTICULAR = [
     (rules.Gradient(), pictures(nn.AvgPool2d(3, 1, 1))),
     (rules.NormIdentity(), vectors(9, nn.LayerNorm(9), 9)),
     (rules.SoftmaxTaylor(), vectors(9, nn.Softmax(1), 9)),
+    (rules.SoftmaxShare(), vectors(12, SoftMaximum(3), 4)),
     (rules.EqualSplit(1e-3), vectors(18, Product(2, 3, 4), 8)),
     (rules.Attention(), vectors(24, Attend(4, 2), 8)),
     (rules.Attention(through_softmax=False), vectors(24, Attend(4, 2), 8)),
@@ -129,7 +130,7 @@ def test_rules_of_one_kind_of_layer(rule, net):
     case = Case(net, x, torch.tensor([2, 0, 3]))
     others, session = rules.Epsilon(0.01), lrp.Session(net, x, device="cpu")
     # What a module does in several operations has the rule on one of them.
-    ops = {Sum: "add", Product: "matmul", Attend: "scaled_dot_product_attention"}
+    ops = {Sum: "add", Product: "matmul", Attend: "scaled_dot_product_attention", SoftMaximum: "logsumexp"}
     op = ops.get(type(net[2]))
     layer = "2" if op is None else next(row.layer for row in session.coverage("epsilon-plus") if row.op == op)
     composite = lrp.composites.Uniform(others).override({layer: rule})

@@ -87,6 +87,10 @@ PIECEWISE_LINEAR = {
     "tensordot": lambda m, h: torch.tensordot(h, m.w, ([1], [1])),
     "matrix and vector": lambda m, h: torch.matmul(h.mean((2, 3)), m.w[0])[:, None],
     "weights read the other way": lambda m, h: F.linear(m.w, h.mean((2, 3))[0])[None].expand(h.shape[0], -1, -1),
+    "joined by other names": lambda m, h: torch.concat(
+        [torch.hstack([h, torch.negative(h)]), torch.column_stack([torch.fliplr(h), torch.absolute(h)])], -1
+    ),
+    "joined along the third axis": lambda m, h: torch.concatenate([torch.dstack([h, -h]), torch.dstack([h, h])], 2),
     "addcmul": lambda m, h: torch.addcmul(m.c, h, m.c, value=0.5),
     "addcdiv": lambda m, h: torch.addcdiv(h, h.flip(1), m.c.abs() + 1),
     "lerp": lambda m, h: torch.lerp(h, h.relu(), 0.3) + torch.lerp(h, h.flip(1), m.c),
@@ -142,6 +146,7 @@ OTHERS = {
     "variance and mean": lambda m, h: (
         (h - torch.var_mean(h, 1)[1][:, None]) * (torch.var_mean(h, 1)[0][:, None] + 1).rsqrt()
     ),
+    "clipped, then an angle": lambda m, h: torch.arctan(torch.clip(h, -0.5, 0.7)),
     "cosines": lambda m, h: F.cosine_similarity(h.mean((2, 3))[:, None], m.w[None], -1),
     "unit vectors": lambda m, h: F.linear(F.normalize(h.mean((2, 3))), F.normalize(m.w)),
     "the same value twice": lambda m, h: torch.matmul(h, h),

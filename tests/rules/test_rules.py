@@ -33,7 +33,8 @@ RULES = {
 }
 # Rules of layers of one kind stand in test_layers.py.
 ONE_KIND = {
-    *("LRNTaylor", "LRNIdentity", "NormIdentity", "Magnitude", "Gradient", "SoftmaxTaylor", "EqualSplit", "Attention"),
+    *("LRNTaylor", "LRNIdentity", "NormIdentity", "Magnitude", "Gradient", "SoftmaxTaylor", "SoftmaxShare"),
+    *("EqualSplit", "Attention"),
 }
 EVERYWHERE = [rule for found in RULES.values() for rule in found]
 # Networks in which no neuron cancels so far that rounding alone would be more than the tolerance.
