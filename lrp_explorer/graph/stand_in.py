@@ -169,9 +169,9 @@ class StandIn:
     def global_hooks(self) -> Iterator[None]:
         """Let hooks of all modules serve the stand-in by copies of theirs, and other threads' models by themselves."""
         me, own = threading.get_ident(), {id(made) for _, made in self._made.values() if isinstance(made, nn.Module)}
-        replaced = []
-        for name in GLOBAL_HOOKS:
-            hooks = getattr(module_hooks, name, {})
+        replaced, all_hooks = [], [getattr(module_hooks, name, {}) for name in GLOBAL_HOOKS]
+        present = [set(hooks) for hooks in all_hooks]
+        for hooks in all_hooks:
             for key, hook in list(hooks.items()):
                 hooks[key] = _of_thread(me, own, hook, self.copy(hook))
                 replaced.append((hooks, key, hook, hooks[key]))
@@ -181,6 +181,10 @@ class StandIn:
             for hooks, key, hook, ours in replaced:
                 if hooks.get(key) is ours:
                     hooks[key] = hook
+            for hooks, before in zip(all_hooks, present, strict=True):
+                # PyTorch 2.6 leaves a hook of its own behind where it refuses a model.
+                for key in [key for key, hook in hooks.items() if key not in before and foreign(hook.__module__)]:
+                    del hooks[key]
 
 
 def handle(tensor: Tensor) -> Tensor:
